@@ -1,0 +1,221 @@
+"""What the boxes and captions of a picture support, and nothing beyond it.
+
+A careful reader objects to a count when some of the things are cut off or stand for a crowd, to
+"the dog" when there may be two, and to "on the left" when it is nearly in the middle. Such doubts
+are settled here, once, so that the templates only have to find words.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from mimicit import nouns
+from mimicit.checks import text_problem
+from mimicit.schema import Box, Caption, Scene
+
+Count = Literal["exact", "at least", "unknown"]
+
+NUMBER_WORDS = {
+    word: value
+    for value, words in {
+        1: "one 1 single",
+        2: "two 2 couple pair both",
+        3: "three 3 trio",
+        4: "four 4",
+        5: "five 5",
+        6: "six 6",
+        7: "seven 7",
+        8: "eight 8",
+        9: "nine 9",
+        10: "ten 10",
+        12: "dozen twelve 12",
+    }.items()
+    for word in words.split()
+}
+VAGUE = frozenset("several many group crowd bunch lots few some various numerous row herd flock".split())
+GENERIC = frozenset(
+    "furniture appliances appliance food foods meal items item things objects vehicles vehicle animals "
+    "animal fruit fruits vegetables utensils electronics toys equipment dishes supplies stuff team "
+    "luggage decorations devices".split()
+)
+"""Words that stand for a whole kind of thing: naming one of it in addition would be odd."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """All that is known of one label in one picture. Fractions are of the picture's sides.
+
+    Attributes:
+        label: What it is.
+        count: Boxes, crowds left out.
+        certainty: Whether `count` is all there are, a lower bound, or contradicted.
+        crowd: A box stands for a group.
+        share: Part of the picture that its boxes cover, overlaps counted twice.
+        only: The one box as (left, top, right, bottom), where it is beyond doubt the only one.
+        mask_share: The same, of the pixels that belong to it, where the source knows.
+    """
+
+    label: str
+    count: int
+    certainty: Count
+    crowd: bool
+    share: float
+    only: tuple[float, float, float, float] | None
+    mask_share: float
+
+
+def words_of(text: str) -> list[str]:
+    """Split text into lower-case words."""
+    return re.findall(r"[a-z0-9]+(?:[-'][a-z0-9]+)*", text.lower())
+
+
+def best_captions(scene: Scene, image: int = 0) -> list[str]:
+    """Order a picture's captions by how much they agree with all else: the best witness first.
+
+    One that names a thing that was looked for and has no box ("an elephant using his truck") is
+    doubted. Those that say nothing of the picture come last, so that they are used, and then
+    rejected with their reason, only if there is nothing else.
+    """
+    captions = [a for a in scene.annotations if isinstance(a, Caption) and a.image == image]
+    bags = [set(words_of(caption.text)) for caption in captions]
+    boxed = {a.label for a in scene.annotations if isinstance(a, Box) and a.image == image}
+    absent = set(scene.vocabulary) - boxed
+    unseen = absent | {nouns.many(label) for label in absent}
+
+    def agreement(index: int) -> float:
+        mine = bags[index]
+        others = [len(mine & bag) / max(1, len(mine | bag)) for bag in bags if bag is not mine]
+        return sum(others) / max(1, len(others)) - 0.2 * len(mine & unseen)
+
+    order = sorted(
+        range(len(captions)),
+        key=lambda i: (bool(text_problem(captions[i].text)), -agreement(i), captions[i].text),
+    )
+    return [tidy(captions[i].text) for i in order]
+
+
+def tidy(text: str) -> str:
+    """Mend a caption's white space, its first letter and its full stop, and nothing else."""
+    text = " ".join(text.split()).strip("\"' ")
+    text = re.sub(r"\s+([.,;:!?])", r"\1", text)
+    text = re.sub(r"\.{2,}$", ".", text).rstrip(",;:- ")
+    if text.isupper() and len(text) > 12:
+        text = text.lower()
+    text = text[:1].upper() + text[1:]
+    return text if not text or text[-1] in ".!?" else text + "."
+
+
+def things(scene: Scene, image: int = 0) -> list[Thing]:
+    """Gather what is known of each label in one picture, the most prominent first.
+
+    The picture's size must be known (`ImageRef.size`); without one there are no things.
+    """
+    size = scene.images[image].size
+    if size is None:
+        return []
+    captions = [words_of(a.text) for a in scene.annotations if isinstance(a, Caption) and a.image == image]
+    by_label: dict[str, list[Box]] = {}
+    for annotation in scene.annotations:
+        if isinstance(annotation, Box) and annotation.image == image:
+            by_label.setdefault(annotation.label, []).append(annotation)
+    found = [_thing(label, boxes, size, captions, scene) for label, boxes in by_label.items()]
+    return sorted(found, key=lambda t: (-t.share, t.label))
+
+
+def _thing(
+    label: str, boxes: list[Box], size: tuple[int, int], captions: list[list[str]], scene: Scene
+) -> Thing:
+    single = [box for box in boxes if not box.crowd]
+    crowd = len(single) < len(boxes)
+    singles, plurals = nouns.words_for(label)
+    several_said = any(set(words) & plurals for words in captions)
+    doubled = any(_overlap(a, b) > 0.7 for i, a in enumerate(single) for b in single[:i])
+    certainty: Count = "exact"
+    if crowd or len(single) > 6 or not scene.vocabulary or any(_cut_off(box, size) for box in single):
+        certainty = "at least"
+    names = frozenset() if label in nouns.PAIRS else singles | plurals  # "a pair of" is no number
+    said = {n for words in captions for n in _numbers_before(words, names)}
+    contradicted = said - {len(single)} if certainty == "exact" else {n for n in said if n < len(single)}
+    if doubled or contradicted or (len(single) == 1 and several_said):
+        certainty = "unknown"
+    only = None
+    if len(single) == 1 and not crowd and certainty != "unknown":
+        box = single[0]
+        only = (
+            box.x / size[0],
+            box.y / size[1],
+            (box.x + box.width) / size[0],
+            (box.y + box.height) / size[1],
+        )
+    pixels = size[0] * size[1]
+    return Thing(
+        label=label,
+        count=len(single),
+        certainty=certainty,
+        crowd=crowd,
+        share=sum(box.width * box.height for box in boxes) / pixels,
+        only=only,
+        mask_share=sum(box.area or box.width * box.height for box in boxes) / pixels,
+    )
+
+
+def _cut_off(box: Box, size: tuple[int, int]) -> bool:
+    """Tell whether a box touches the picture's edge, so that part of the thing is outside."""
+    margin_x, margin_y = 0.005 * size[0], 0.005 * size[1]
+    return (
+        box.x <= margin_x
+        or box.y <= margin_y
+        or box.x + box.width >= size[0] - margin_x
+        or box.y + box.height >= size[1] - margin_y
+    )
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes."""
+    width = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
+    height = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
+    if width <= 0 or height <= 0:
+        return 0.0
+    inner = width * height
+    return inner / (a.width * a.height + b.width * b.height - inner)
+
+
+def _numbers_before(words: list[str], names: frozenset[str]) -> set[int]:
+    """Collect the numbers said of a thing, up to three words before its name; 99 if vague."""
+    said = set()
+    for index, word in enumerate(words):
+        if word in names:
+            for before in words[max(0, index - 3) : index]:
+                if before in NUMBER_WORDS:
+                    said.add(NUMBER_WORDS[before])
+                elif before in VAGUE:
+                    said.add(99)
+    return said
+
+
+def place(box: tuple[float, float, float, float]) -> str:
+    """Say in which part of the picture a box lies, or "" where that would be a guess."""
+    left, top, right, bottom = box
+    x, y = (left + right) / 2, (top + bottom) / 2
+    across = down = ""
+    if right <= 0.56 and x < 0.38:
+        across = "left"
+    elif left >= 0.44 and x > 0.62:
+        across = "right"
+    elif 0.42 <= x <= 0.58:
+        across = "middle" if right - left < 0.7 else "whole"
+    if bottom <= 0.56 and y < 0.36:
+        down = "upper"
+    elif top >= 0.44 and y > 0.64:
+        down = "lower"
+    elif 0.4 <= y <= 0.6:
+        down = "middle"
+    if across in {"left", "right"}:
+        if down in {"upper", "lower"}:
+            return f"in the {down} {across} part of the picture"
+        return f"on the {across} side of the picture"
+    if across == "middle" and down == "middle":
+        return "in the middle of the picture"
+    if across in {"middle", "whole"} and down in {"upper", "lower"}:
+        return f"in the {down} part of the picture"
+    return ""

@@ -1,0 +1,235 @@
+"""Reading annotation files in COCO's layout: https://cocodataset.org/#format-data.
+
+The full training set is half a gigabyte of JSON, so a file is decoded straight into typed records,
+polygons skipped, and a box stays undecoded until its picture's turn comes.
+"""
+
+import heapq
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from mimicit.errors import SourceError, UsageError
+from mimicit.schema import escape_id
+
+Id = int | str
+Number = int | float
+
+
+class ImageRecord(msgspec.Struct, gc=False):
+    """An entry of `images`. `neg_category_ids` marks partly labelled data, as LVIS has."""
+
+    id: Id
+    file_name: str = ""
+    width: Number | None = None
+    height: Number | None = None
+    license: Id | None = None
+    neg_category_ids: list[Id] | None = None
+
+
+class AnnotationRecord(msgspec.Struct, gc=False):
+    """An entry of `annotations`: a caption, a box, or both."""
+
+    image_id: Id
+    id: Id = 0
+    category_id: Id | None = None
+    bbox: msgspec.Raw = msgspec.Raw()
+    area: Number | None = None
+    iscrowd: int | bool | None = 0
+    caption: str | None = None
+
+
+class CategoryRecord(msgspec.Struct, gc=False):
+    """An entry of `categories`."""
+
+    id: Id
+    name: str = ""
+
+
+class LicenceRecord(msgspec.Struct, gc=False):
+    """An entry of `licenses`."""
+
+    id: Id
+    name: str = ""
+    url: str = ""
+
+
+class AnnotationFile(msgspec.Struct):
+    """One annotation file; `broken` holds (record, why) of those that are not of these types."""
+
+    images: list[ImageRecord]
+    annotations: list[AnnotationRecord]
+    categories: list[CategoryRecord] = []
+    licenses: list[LicenceRecord] = []
+    broken: list[tuple[str, str]] = []
+
+
+class _RawFile(msgspec.Struct):
+    images: list[msgspec.Raw]
+    annotations: list[msgspec.Raw]
+    categories: list[msgspec.Raw] = []
+    licenses: list[msgspec.Raw] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What all files say of one picture.
+
+    `boxed` is set where a file with categories lists it, `federated` where only some categories
+    were looked for in it.
+    """
+
+    file_name: str
+    size: tuple[int, int] | None
+    licence: str
+    boxed: bool
+    federated: bool
+
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def find_official(root: Path, wanted: str) -> tuple[list[Path], str]:
+    """Find `annotations/{captions,instances}_SPLIT.json` of the one split there is or is wanted.
+
+    Raises:
+        SourceError: `root` holds no annotations.
+        UsageError: it has several splits, or not the one wanted.
+    """
+    if not root.is_dir():
+        raise SourceError(f"no directory {str(root)!r}")
+    found: dict[str, list[Path]] = {}
+    for kind in ("captions", "instances"):
+        for path in sorted((root / "annotations").glob(f"{kind}_*.json")):
+            found.setdefault(path.stem.partition("_")[2], []).append(path)
+    splits = ", ".join(sorted(found))
+    if not found:
+        raise SourceError(
+            f"no annotations/captions_*.json and no annotations/instances_*.json in {str(root)!r}"
+        )
+    if wanted and wanted not in found:
+        raise UsageError(f"coco: no split {wanted!r} in {str(root)!r}; there are: {splits}")
+    if not wanted and len(found) > 1:
+        raise UsageError(
+            f"coco: {str(root)!r} has several splits ({splits}): choose one with -o split=NAME"
+        )
+    split = wanted or next(iter(found))
+    return found[split], split
+
+
+def read_file(path: Path) -> AnnotationFile:
+    """Decode one annotation file; records of the wrong shape are set aside, not fatal.
+
+    Raises:
+        SourceError: the file as a whole is not JSON in COCO's layout.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"cannot read {str(path)!r}: {error.strerror}") from error
+    text = memoryview(data)[3:] if data.startswith(b"\xef\xbb\xbf") else data
+    try:
+        try:
+            return msgspec.json.decode(text, type=AnnotationFile)
+        except msgspec.ValidationError:
+            return _read_tolerantly(text)
+    except msgspec.ValidationError as error:
+        raise SourceError(
+            f"{str(path)!r} is not in COCO's layout, an object with the lists `images` and "
+            f"`annotations`: {error}"
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SourceError(f"{str(path)!r} is not valid JSON: {error}") from error
+
+
+def _read_tolerantly(text: bytes | memoryview) -> AnnotationFile:
+    """Decode record by record, keeping what fits and naming what does not."""
+    raw = msgspec.json.decode(text, type=_RawFile)
+    broken: list[tuple[str, str]] = []
+
+    def records(name: str, items: list[msgspec.Raw], kind: type[S]) -> list[S]:
+        kept = []
+        for item in items:
+            try:
+                kept.append(msgspec.json.decode(item, type=kind, strict=False))
+            except msgspec.ValidationError as error:
+                broken.append((f"{name} {bytes(item)[:80].decode(errors='replace')}", str(error)))
+        return kept
+
+    images = records("images", raw.images, ImageRecord)
+    annotations = records("annotations", raw.annotations, AnnotationRecord)
+    categories = records("categories", raw.categories, CategoryRecord)
+    licences = records("licenses", raw.licenses, LicenceRecord)
+    return AnnotationFile(images, annotations, categories, licences, sorted(broken))
+
+
+def scene_id(image_id: Id) -> str:
+    """Spell an image id: COCO's twelve digits for a number, letters as they are otherwise."""
+    if isinstance(image_id, str) and re.fullmatch(r"[0-9]{1,18}", image_id):
+        image_id = int(image_id)
+    return f"{image_id:012d}" if isinstance(image_id, int) else escape_id(image_id)
+
+
+def merge_images(files: list[AnnotationFile]) -> tuple[dict[str, Picture], list[tuple[str, str]]]:
+    """Join the image lists by scene id.
+
+    Of two entries with one id and different file names the smaller name stays; the other is
+    returned as a (scene id, file name) pair.
+    """
+    pictures: dict[str, Picture] = {}
+    lost: list[tuple[str, str]] = []
+    for content in files:
+        licences = {entry.id: _spdx(entry) for entry in content.licenses}
+        for image in content.images:
+            key = scene_id(image.id)
+            new = _picture(image, licences, boxed=bool(content.categories))
+            old = pictures.get(key)
+            if old is not None:
+                names = sorted({old.file_name, new.file_name} - {""})
+                lost += [(key, name) for name in names[1:]]
+                new = Picture(
+                    names[0] if names else "",
+                    old.size or new.size,
+                    old.licence or new.licence,
+                    old.boxed or new.boxed,
+                    old.federated or new.federated,
+                )
+            pictures[key] = new
+    return pictures, sorted(lost)
+
+
+def _picture(image: ImageRecord, licences: dict[Id, str], *, boxed: bool) -> Picture:
+    size = None
+    if image.width and image.height and image.width >= 1 and image.height >= 1:
+        size = (int(image.width), int(image.height))
+    licence = "" if image.license is None else licences.get(image.license, "")
+    return Picture(image.file_name, size, licence, boxed, image.neg_category_ids is not None)
+
+
+def _spdx(licence: LicenceRecord) -> str:
+    """Spell a licence as its SPDX id (https://spdx.org/licenses) where its URL says which."""
+    found = re.search(r"creativecommons\.org/licenses/([a-z-]+)/([0-9.]+)", licence.url)
+    if found:
+        return f"CC-{found[1].upper()}-{found[2].rstrip('.')}"
+    if "creativecommons.org/publicdomain/zero" in licence.url:
+        return "CC0-1.0"
+    return " ".join(licence.name.split())
+
+
+def by_scene(files: list[AnnotationFile]) -> Iterator[tuple[str, list[AnnotationRecord]]]:
+    """Yield (scene id, its annotations) by ascending scene id; sorts the lists in place."""
+    for content in files:
+        records = content.annotations
+        if all(type(r.image_id) is int and 0 <= r.image_id < 10**12 for r in records):
+            records.sort(key=lambda r: r.image_id)  # twelve digits: the same order, faster
+        else:
+            records.sort(key=lambda r: scene_id(r.image_id))
+    keyed = [((scene_id(r.image_id), r) for r in content.annotations) for content in files]
+    merged = heapq.merge(*keyed, key=lambda pair: pair[0])
+    for key, pairs in itertools.groupby(merged, key=lambda pair: pair[0]):
+        yield key, [record for _, record in pairs]

@@ -1,0 +1,252 @@
+"""COCO: photographs with captions and boxes, one scene a photograph.
+
+Reads a captions file, an instances file, or both, and joins them by image id: a picture with only
+captions, or only boxes, is a scene all the same.
+"""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import field
+from pathlib import Path
+
+import msgspec
+
+from mimicit.errors import SourceError, UsageError
+from mimicit.generators import Counted, generator
+from mimicit.generators._coco_files import (
+    AnnotationFile,
+    AnnotationRecord,
+    Id,
+    Picture,
+    by_scene,
+    find_official,
+    merge_images,
+    read_file,
+)
+from mimicit.schema import Box, Caption, ImageRef, Rejection, Scene
+
+PLAIN_NAMES: dict[tuple[Id, str], str] = {
+    (37, "sports ball"): "ball",
+    (67, "dining table"): "table",
+    (72, "tv"): "TV",
+    (74, "mouse"): "computer mouse",
+    (75, "remote"): "remote control",
+    (89, "hair drier"): "hair dryer",
+}
+"""What a person calls the official categories whose names read like labels, by (id, name)."""
+
+Folder = tuple[Path, str]
+"""A trusted root, and a folder below it in which pictures are looked for."""
+
+
+@generator(
+    prefix="LA",
+    link="similar-text",
+    origin=(
+        "COCO's captions and instances are annotations_trainval2017.zip, its photographs "
+        "train2017.zip and val2017.zip, from https://cocodataset.org/#download; unpack them "
+        "side by side, so that there are DIR/annotations/*.json and DIR/val2017/*.jpg."
+    ),
+)
+class Coco:
+    """COCO photographs with captions and boxes.
+
+    Official files: https://cocodataset.org/#download (annotations CC BY 4.0; photographs under
+    the licence each names). Any dataset in the same layout will do.
+    """
+
+    root: Path | None = field(default=None, metadata={"help": "Directory in the official layout."})
+    split: str = field(default="", metadata={"help": "Which split of it, such as val2017."})
+    captions: Path | None = field(default=None, metadata={"help": "A captions file."})
+    instances: Path | None = field(default=None, metadata={"help": "An instances file."})
+    images: Path | None = field(default=None, metadata={"help": "Directory of the photographs."})
+    exhaustive: bool = field(
+        default=True,
+        metadata={
+            "help": "Whether every category was looked for in every picture, as in COCO, so that "
+            "one without a box is absent. Say false for partly labelled data."
+        },
+    )
+
+    def scenes(self) -> Iterator[Scene | Rejection]:
+        """Yield one scene a picture, by ascending id, and the records that were left out."""
+        paths, split = self._annotation_files()
+        folders = self._folders(split)
+        files = [read_file(path) for path in paths]
+        pictures, lost = merge_images(files)
+        refused = [
+            _reject("", "malformed-record", record, detail)
+            for content in files
+            for record, detail in content.broken
+        ]
+        for scene_id, name in lost:
+            kept = pictures[scene_id].file_name
+            detail = f"{kept!r} has the same image id, and stays"
+            refused.append(_reject(scene_id, "duplicate-image-id", name, detail))
+        return Counted(self._walk(files, pictures, refused, folders), len(pictures))
+
+    def _annotation_files(self) -> tuple[list[Path], str]:
+        paths = [path for path in (self.captions, self.instances) if path]
+        for path in paths:
+            if not path.is_file():
+                raise SourceError(f"no annotation file {str(path)!r}")
+        if paths:
+            return paths, self.split
+        if self.root is None:
+            raise UsageError("coco: name --root DIR, or -o captions=FILE, or -o instances=FILE")
+        return find_official(self.root, self.split)
+
+    def _folders(self, split: str) -> list[Folder]:
+        """List where pictures may stand: the first that has a picture is where it is read."""
+        root = self.images or self.root
+        if root is None:
+            raise UsageError("coco: say where the photographs are: -o images=DIR or --root DIR")
+        if not root.is_dir():
+            raise SourceError(f"no directory {str(root)!r}")
+        names = [""] if self.images else [split, f"images/{split}", "images", ""]
+        return [(root, name) for name in dict.fromkeys(names) if (root / name).is_dir()]
+
+    def _walk(
+        self,
+        files: list[AnnotationFile],
+        pictures: dict[str, Picture],
+        refused: list[Rejection],
+        folders: list[Folder],
+    ) -> Iterator[Scene | Rejection]:
+        """Merge pictures and annotations, both by ascending scene id."""
+        yield from refused
+        names = {c.id: " ".join(c.name.split()) for f in files for c in f.categories}
+        categories = {id_: PLAIN_NAMES.get((id_, name), name) for id_, name in names.items()}
+        partly = any(picture.federated for picture in pictures.values())
+        looked_for = () if partly or not self.exhaustive else tuple(sorted({*categories.values()} - {""}))
+        annotated = by_scene(files)
+        following = next(annotated, None)
+        for scene_id in sorted(pictures):
+            while following and following[0] < scene_id:
+                yield from _orphans(*following)
+                following = next(annotated, None)
+            records: list[AnnotationRecord] = []
+            if following and following[0] == scene_id:
+                records = following[1]
+                following = next(annotated, None)
+            yield from _read_scene(scene_id, pictures[scene_id], records, categories, looked_for, folders)
+        while following:
+            yield from _orphans(*following)
+            following = next(annotated, None)
+
+
+def _read_scene(  # noqa: PLR0913  # what one picture is made of
+    scene_id: str,
+    picture: Picture,
+    records: list[AnnotationRecord],
+    categories: dict[Id, str],
+    looked_for: tuple[str, ...],
+    folders: list[Folder],
+) -> Iterator[Scene | Rejection]:
+    """Make the scene of one picture, after the records of it that say nothing."""
+    if not picture.file_name.strip():
+        yield _reject(scene_id, "no-file-name", scene_id, "the image entry has no file_name")
+        return
+    captions: dict[str, Caption] = {}
+    boxes: list[Box] = []
+    for record in sorted(records, key=_record_order):
+        problem = ""
+        if record.caption is not None:
+            problem = _add_caption(captions, record.caption)
+        if record.category_id is not None:
+            problem = problem or _add_box(boxes, record, categories, picture.size)
+        elif record.caption is None:
+            problem = "no-content: neither a caption nor a category"
+        if problem:
+            reason, _, detail = problem.partition(": ")
+            yield _reject(scene_id, reason, f"annotation {record.id}", detail)
+    root, name = _place(picture.file_name, folders)
+    yield Scene(
+        source="coco",
+        id=scene_id,
+        prefix="LA",
+        images=(
+            ImageRef(
+                id=f"LA_IMG_{scene_id}",
+                root=str(root),
+                name=name,
+                size=picture.size,
+                licence=picture.licence,
+            ),
+        ),
+        annotations=(*captions.values(), *boxes),
+        groups=(scene_id,),
+        vocabulary=looked_for if picture.boxed and boxes else (),
+    )
+
+
+def _place(file_name: str, folders: list[Folder]) -> tuple[Path, str]:
+    """Choose the first folder that has the picture, or the first if none has.
+
+    Whether the name stays below the root is not judged here but wherever it is opened.
+    """
+    if file_name.startswith(("/", "\\")):
+        return folders[0][0], file_name
+    plain = file_name.replace("\\", "/")
+    root, folder = next((f for f in folders if (f[0] / f[1] / plain).exists()), folders[0])
+    return root, f"{folder}/{file_name}" if folder else file_name
+
+
+def _add_caption(captions: dict[str, Caption], raw: str) -> str:
+    """Keep a caption with its white space mended, or say why not."""
+    text = " ".join(raw.split())
+    if not text:
+        return "empty-caption: no text"
+    key = text.casefold().rstrip(". ")
+    if key in captions:
+        return f"duplicate-caption: {text!r} stands there already"
+    captions[key] = Caption(text)
+    return ""
+
+
+def _add_box(
+    boxes: list[Box],
+    record: AnnotationRecord,
+    categories: dict[Id, str],
+    size: tuple[int, int] | None,
+) -> str:
+    """Keep a box, cut to the picture where its size is known, or say why not."""
+    label = categories.get(record.category_id or 0, "")
+    if not label:
+        return f"unknown-category: category_id {record.category_id} is not in `categories`"
+    if not bytes(record.bbox):
+        return "no-box: no bbox"
+    try:
+        x, y, width, height = msgspec.json.decode(
+            record.bbox, type=tuple[float, float, float, float], strict=False
+        )
+    except msgspec.ValidationError as error:
+        return f"malformed-box: bbox is not [x, y, width, height]: {error}"
+    if size:
+        right, bottom = min(x + width, size[0]), min(y + height, size[1])
+        x, y = max(x, 0.0), max(y, 0.0)
+        width, height = right - x, bottom - y
+    if not (width > 0 and height > 0 and math.isfinite(width * height)):
+        return f"empty-box: {bytes(record.bbox).decode()} covers nothing of the picture"
+    area = float(record.area) if record.area and record.area > 0 else None
+    boxes.append(Box(label, x, y, width, height, area, crowd=bool(record.iscrowd)))
+    return ""
+
+
+def _record_order(record: AnnotationRecord) -> tuple[bool, int, str, str, bytes]:
+    """Order a picture's records by id, then by content, whatever the order of the file."""
+    number = record.id if isinstance(record.id, int) else 0
+    return (isinstance(record.id, str), number, str(record.id), record.caption or "", bytes(record.bbox))
+
+
+def _orphans(scene_id: str, records: list[AnnotationRecord]) -> Iterator[Rejection]:
+    for record in sorted(records, key=_record_order):
+        detail = "its image_id is not in `images`"
+        yield _reject(scene_id, "unknown-image", f"annotation {record.id}", detail)
+
+
+def _reject(scene_id: str, reason: str, record: str, detail: str) -> Rejection:
+    return Rejection(
+        scene_id=scene_id, source="coco", stage="annotations", reason=reason, record=record, detail=detail
+    )

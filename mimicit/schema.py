@@ -1,0 +1,391 @@
+"""The value types, one for each arrow of the pipeline. Read this first.
+
+    generator ──Scene──► templates ──Exchange──► checks ──Instruction──► linker ──Links──► writer
+                    └──► prompt ──Request──► teacher ──Reply──► replies ──Exchange──┘
+    anything that is turned away becomes a Rejection.
+
+What is published (`Instruction`, `ImageRow`, `Links`, `Rejection`) is pydantic and defined once;
+its Arrow schema, its JSON Schema and its Hugging Face features are derived from here
+(`mimicit.tables`). What stays inside is a frozen, slotted dataclass.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = "1.0"
+"""Version of the published rows: see docs/schema.md for what a change of it means."""
+
+Stage = Literal["annotations", "media", "templates", "reply", "checks"]
+
+# ------------------------------------------------------------------ pictures
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """A picture by name: what it is called, and how to read it. Never its bytes.
+
+    Attributes:
+        id: Published image id, `{PREFIX}_IMG_…`; comes from the source's own id.
+        root: Directory the user handed us. Nothing outside of it is ever read.
+        name: Path below `root` as the annotations give it: untrusted until resolved.
+        member: Name inside `root/name` where that is an archive or a table.
+        time: Presentation time in seconds where it is a video (first frame = 0).
+        size: (width, height) in pixels as the annotations state it, if they do.
+        licence: SPDX id where one is known, else the source's own words, else "".
+    """
+
+    id: str
+    root: str
+    name: str
+    member: str = ""
+    time: float | None = None
+    size: tuple[int, int] | None = None
+    licence: str = ""
+
+    @property
+    def source_ref(self) -> str:
+        """Where the picture came from, in a form fit for publishing (no local path)."""
+        parts = [self.name.replace("\\", "/").lstrip("/")]
+        if self.member:
+            parts.append(self.member)
+        if self.time is not None:
+            parts.append(f"t={self.time:.3f}s")
+        return "#".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """The verdict of the media pass on one picture; `problem` is empty for a good one.
+
+    Attributes:
+        id: The picture's `ImageRef.id`.
+        sha256: Hex digest of the file's bytes.
+        phash: 64-bit perceptual hash, 16 hex digits.
+        width: Pixels, upright (after the EXIF orientation).
+        height: Pixels, upright.
+        format: Pillow's name of the format, such as `JPEG`.
+        size_bytes: Length of the file.
+        problem: Reason the picture cannot be used, or "".
+        detail: What was found, in words, where there is a problem.
+    """
+
+    id: str
+    sha256: str = ""
+    phash: str = ""
+    width: int = 0
+    height: int = 0
+    format: str = ""
+    size_bytes: int = 0
+    problem: str = ""
+    detail: str = ""
+
+
+# --------------------------------------------------------------- annotations
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """A sentence about a whole picture (`image` is its place in the scene)."""
+
+    text: str
+    image: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A labelled rectangle in pixels of the annotated picture, origin at the top left.
+
+    Attributes:
+        label: What it is, as the source names it.
+        x: Left edge.
+        y: Top edge.
+        width: Width, above zero.
+        height: Height, above zero.
+        area: Pixels the object itself covers, where the source knows.
+        crowd: One rectangle stands for a whole group.
+        image: The picture's place in the scene.
+    """
+
+    label: str
+    x: float
+    y: float
+    width: float
+    height: float
+    area: float | None = None
+    crowd: bool = False
+    image: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What happens in a video between two times, in seconds."""
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Narration:
+    """What somebody does at one time of a first-person video, in seconds."""
+
+    time: float
+    text: str
+    actor: Literal["wearer", "other", "unsure"] = "wearer"
+    objects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How picture `after` differs from picture `before`; `directed` if the source says which."""
+
+    text: str
+    before: int = 0
+    after: int = 1
+    directed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One teller's story over the pictures of an album: a sentence a picture, in story order."""
+
+    id: str
+    sentences: tuple[str, ...]
+    images: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """A sentence that refers to one object of a room."""
+
+    text: str
+    object: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """A conversation: (question, answer) turns in order."""
+
+    turns: tuple[tuple[str, str], ...]
+
+
+Annotation = Caption | Box | Segment | Narration | Difference | Story | Utterance | Dialogue
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What one prompt, or one run of the templates, is about.
+
+    Attributes:
+        source: Name of the generator.
+        id: The source's own id, injective within the source.
+        prefix: Letters its ids begin with, such as `LA`.
+        images: Pictures in the author's order; at least one.
+        annotations: What is known of them, sorted by the source's own order.
+        groups: Keys of what belongs together. The first is the unit a split keeps whole and
+            `same-group` links within (image, video, album); wider ones follow.
+        vocabulary: Labels that were looked for in every picture, so that the absence of one
+            is knowledge; empty where absence says nothing.
+        language: ISO 639-1 code of the annotations.
+    """
+
+    source: str
+    id: str
+    prefix: str
+    images: tuple[ImageRef, ...]
+    annotations: tuple[Annotation, ...]
+    groups: tuple[str, ...]
+    vocabulary: tuple[str, ...] = ()
+    language: str = "en"
+
+    @property
+    def licence(self) -> str:
+        """The pictures' licences, each once, in order."""
+        return " AND ".join(dict.fromkeys(ref.licence for ref in self.images if ref.licence))
+
+    def instruction_id(self, ordinal: int, replicate: int = 0) -> str:
+        """Name the exchange that stood at `ordinal` in a reply, before any check."""
+        suffix = f"_r{replicate}" if replicate else ""
+        return f"{self.prefix}_INS_{self.id}_{ordinal:02d}{suffix}"
+
+
+def escape_id(text: str) -> str:
+    """Spell any source id with letters that every format and file system takes.
+
+    Injective: what is not in `[A-Za-z0-9._-]` becomes `~` and its code point in hex, then `~`.
+    """
+    return re.sub(r"[^A-Za-z0-9._-]", lambda m: f"~{ord(m.group()):x}~", text)
+
+
+# ------------------------------------------------------- asking (the paid path)
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """A picture inside a message: its content's digest and the size it is sent at.
+
+    `ref` says where to read it when it is sent, and is not part of the request's identity.
+    """
+
+    sha256: str
+    max_side: int
+    ref: ImageRef
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn: text and pictures in the author's order."""
+
+    role: Literal["system", "user", "assistant"]
+    parts: tuple[str | ImagePart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a teacher about one scene, the part all scenes share coming first.
+
+    Attributes:
+        teacher: Teacher id (by default the model's name).
+        messages: The conversation.
+        parameters: Sorted (name, JSON value) pairs such as temperature.
+        reply_schema: Canonical JSON text of the schema asked for, or "".
+        replicate: 0 for the first reply to the same request, then 1, 2, …
+    """
+
+    teacher: str
+    messages: tuple[Message, ...]
+    parameters: tuple[tuple[str, str | int | float | bool], ...] = ()
+    reply_schema: str = ""
+    replicate: int = 0
+
+    @property
+    def key(self) -> str:
+        """Hex SHA-256 of all that can change the reply, and of nothing else."""
+        logical = [
+            self.teacher,
+            [[m.role, [_logical(part) for part in m.parts]] for m in self.messages],
+            sorted(self.parameters),
+            self.reply_schema,
+            self.replicate,
+        ]
+        text = json.dumps(logical, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _logical(part: str | ImagePart) -> object:
+    return part if isinstance(part, str) else {"image": part.sha256, "max_side": part.max_side}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a teacher said, raw, under the key of what it was asked."""
+
+    key: str
+    text: str
+    finish_reason: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One question and its answer, before it is checked."""
+
+    instruction: str
+    answer: str
+    kind: str
+
+
+# ------------------------------------------------------------- published rows
+
+InstructionId = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+_INS_[A-Za-z0-9._~-]+$")]
+ImageId = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+_IMG_[A-Za-z0-9._~-]+$")]
+Text = Annotated[str, Field(min_length=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Row(BaseModel):
+    """A row of a published table: immutable, and nothing in it but its fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Instruction(Row):
+    """One instruction and its answer about one or more pictures, with its in-context examples."""
+
+    id: InstructionId = Field(description="Unique over the dataset; made of the source's own ids.")
+    instruction: Text = Field(description="What is asked.")
+    answer: Text = Field(description="What should be answered.")
+    image_ids: list[ImageId] = Field(
+        min_length=1, description="Pictures it is about, in order: keys of the images table."
+    )
+    rel_ins_ids: list[InstructionId] = Field(
+        description="In-context examples to show before it, in the order to show them."
+    )
+    source: Text = Field(description="Name of the generator that made it.")
+    split: Literal["train", "validation", "test"] = Field(description="Split it belongs to.")
+    language: str = Field(pattern=r"^[a-z]{2,3}$", description="ISO 639 code.")
+    kind: Text = Field(description="What sort of question it is, such as `count`.")
+    scene_id: Text = Field(description="The source's own id of what it is about.")
+    group: Text = Field(description="What a split keeps whole: image, video, album or room.")
+    licence: str = Field(description="Licence of its pictures, or empty where unknown.")
+    teacher: Text = Field(description="What wrote it: `templates`, or a model's name.")
+    prompt_sha256: str = Field(description="Digest of the prompt file, or empty.")
+    request_key: str = Field(description="Key of the request in the journal, or empty.")
+
+
+class ImageBytes(Row):
+    """A picture as `datasets` stores one: the file's own bytes."""
+
+    bytes: bytes
+    path: str
+
+
+class ImageRow(Row):
+    """One picture, its file unchanged."""
+
+    image_id: ImageId = Field(description="Unique over the dataset.")
+    image: ImageBytes = Field(description="The original file; decoded by `datasets` when read.")
+    sha256: Sha256 = Field(description="Digest of the file.")
+    phash: str = Field(pattern=r"^[0-9a-f]{16}$", description="Perceptual hash, 64 bits.")
+    width: int = Field(gt=0, description="Pixels, upright.")
+    height: int = Field(gt=0, description="Pixels, upright.")
+    format: Text = Field(description="Format of the file, such as `JPEG`.")
+    source_ref: Text = Field(description="Where it stood below the source's directory.")
+    licence: str = Field(description="SPDX id or the source's words, or empty where unknown.")
+
+
+class Links(Row):
+    """Why these in-context examples: best last, as they are to be shown."""
+
+    query_id: InstructionId = Field(description="The instruction that is shown last.")
+    context_ids: list[InstructionId] = Field(min_length=1, description="Equal to its rel_ins_ids.")
+    scores: list[float] = Field(description="Similarity of each, in the same order.")
+    strategies: list[str] = Field(description="Strategy that found each, in the same order.")
+
+
+class Rejection(Row):
+    """Something that was turned away, and why."""
+
+    scene_id: str = Field(description="The source's own id, or empty where there was none.")
+    source: Text = Field(description="Name of the generator.")
+    stage: Stage = Field(description="Where it was turned away.")
+    reason: Text = Field(description="Short and countable, such as `missing-file`.")
+    record: str = Field(description="What was turned away: an annotation, image or instruction.")
+    detail: str = Field(description="What was found, in words.")
+
+
+def instruction_json_schema() -> dict[str, Any]:
+    """Derive the JSON Schema of a published instruction row."""
+    schema = Instruction.model_json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$comment": f"mimicit schema version {SCHEMA_VERSION}",
+        **schema,
+    }
