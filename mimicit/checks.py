@@ -18,7 +18,8 @@ SPECIAL_TOKENS = re.compile(
 
 LEAKS = re.compile(
     r"\b(no (image|picture|photo)s? (here|to (see|caption|describe|provide))|"
-    r"(can ?not|can't|unable to|could not|couldn't) (see|view|load|open) (the|an|any|this) (image|picture|photo)|"
+    r"(can ?not|can't|unable to|could not|couldn't) (see|view|load|open) "
+    r"(the|an|any|this) (image|picture|photo)|"
     r"(image|picture|photo) (is )?(not|un)[ -]?(available|loading|loaded)|"
     r"(the|this) (caption|annotation|bounding box)(es|s)?\b|provide a caption)",
     re.IGNORECASE,
@@ -32,7 +33,7 @@ def text_problem(text: str) -> str:
         return "empty"
     if SPECIAL_TOKENS.search(text):
         return "special-token"
-    if any(ord(c) < 32 and c not in "\n\t" or 0xD800 <= ord(c) < 0xE000 for c in text):
+    if any((ord(c) < 32 and c not in "\n\t") or 0xD800 <= ord(c) < 0xE000 for c in text):
         return "control-character"
     if LEAKS.search(text):
         return "annotation-leak"

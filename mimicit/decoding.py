@@ -1,4 +1,4 @@
-"""Judging pictures in child processes, so that a decoder's crash, hang or greed ends a child, not us.
+"""Judging pictures in child processes: a decoder's crash, hang or greed ends a child, not us.
 
 A child is this module run as a program. It reads one JSON line a picture from standard input (a
 reference, or a length and then that many bytes) and answers with one JSON line, its verdict. The
@@ -69,7 +69,9 @@ class Decoder:
         if hung.is_set():
             detail = f"no verdict after {TIMEOUT_SECONDS:.0f} s"
             return ImageInfo(image_id, problem="decoder-hang", detail=detail)
-        return ImageInfo(image_id, problem="decoder-crash", detail="the decoder died over this file")
+        return ImageInfo(
+            image_id, problem="decoder-crash", detail="the decoder died over this file"
+        )
 
     def close(self) -> None:
         """End the child, if there is one."""

@@ -44,7 +44,9 @@ class InvalidDataset(MimicitError):
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = list(problems)
         count = len(self.problems)
-        super().__init__(f"{count} problem{'s' if count != 1 else ''}:\n" + "\n".join(self.problems))
+        super().__init__(
+            f"{count} problem{'s' if count != 1 else ''}:\n" + "\n".join(self.problems)
+        )
 
 
 class BudgetExceeded(MimicitError):

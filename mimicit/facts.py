@@ -14,6 +14,8 @@ from mimicit.checks import text_problem
 from mimicit.schema import Box, Caption, Scene
 
 Count = Literal["exact", "at least", "unknown"]
+Region = tuple[float, float, float, float]
+"""(left, top, right, bottom) as fractions of the picture's sides."""
 
 NUMBER_WORDS = {
     word: value
@@ -32,13 +34,6 @@ NUMBER_WORDS = {
     }.items()
     for word in words.split()
 }
-VAGUE = frozenset("several many group crowd bunch lots few some various numerous row herd flock".split())
-GENERIC = frozenset(
-    "furniture appliances appliance food foods meal items item things objects vehicles vehicle animals "
-    "animal fruit fruits vegetables utensils electronics toys equipment dishes supplies stuff team "
-    "luggage decorations devices".split()
-)
-"""Words that stand for a whole kind of thing: naming one of it in addition would be odd."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +46,7 @@ class Thing:
         certainty: Whether `count` is all there are, a lower bound, or contradicted.
         crowd: A box stands for a group.
         share: Part of the picture that its boxes cover, overlaps counted twice.
-        only: The one box as (left, top, right, bottom), where it is beyond doubt the only one.
+        only: Where the one box lies, if it is beyond doubt the only one.
         mask_share: The same, of the pixels that belong to it, where the source knows.
     """
 
@@ -60,7 +55,7 @@ class Thing:
     certainty: Count
     crowd: bool
     share: float
-    only: tuple[float, float, float, float] | None
+    only: Region | None
     mask_share: float
 
 
@@ -113,7 +108,9 @@ def things(scene: Scene, image: int = 0) -> list[Thing]:
     size = scene.images[image].size
     if size is None:
         return []
-    captions = [words_of(a.text) for a in scene.annotations if isinstance(a, Caption) and a.image == image]
+    captions = [
+        words_of(a.text) for a in scene.annotations if isinstance(a, Caption) and a.image == image
+    ]
     by_label: dict[str, list[Box]] = {}
     for annotation in scene.annotations:
         if isinstance(annotation, Box) and annotation.image == image:
@@ -131,11 +128,18 @@ def _thing(
     several_said = any(set(words) & plurals for words in captions)
     doubled = any(_overlap(a, b) > 0.7 for i, a in enumerate(single) for b in single[:i])
     certainty: Count = "exact"
-    if crowd or len(single) > 6 or not scene.vocabulary or any(_cut_off(box, size) for box in single):
+    if (
+        crowd
+        or len(single) > 6
+        or not scene.vocabulary
+        or any(_cut_off(box, size) for box in single)
+    ):
         certainty = "at least"
     names = frozenset() if label in nouns.PAIRS else singles | plurals  # "a pair of" is no number
     said = {n for words in captions for n in _numbers_before(words, names)}
-    contradicted = said - {len(single)} if certainty == "exact" else {n for n in said if n < len(single)}
+    contradicted = (
+        said - {len(single)} if certainty == "exact" else {n for n in said if n < len(single)}
+    )
     if doubled or contradicted or (len(single) == 1 and several_said):
         certainty = "unknown"
     only = None
@@ -188,34 +192,31 @@ def _numbers_before(words: list[str], names: frozenset[str]) -> set[int]:
             for before in words[max(0, index - 3) : index]:
                 if before in NUMBER_WORDS:
                     said.add(NUMBER_WORDS[before])
-                elif before in VAGUE:
+                elif before in nouns.VAGUE:
                     said.add(99)
     return said
 
 
-def place(box: tuple[float, float, float, float]) -> str:
+def place(box: Region) -> str:
     """Say in which part of the picture a box lies, or "" where that would be a guess."""
-    left, top, right, bottom = box
-    x, y = (left + right) / 2, (top + bottom) / 2
-    across = down = ""
-    if right <= 0.56 and x < 0.38:
-        across = "left"
-    elif left >= 0.44 and x > 0.62:
-        across = "right"
-    elif 0.42 <= x <= 0.58:
-        across = "middle" if right - left < 0.7 else "whole"
-    if bottom <= 0.56 and y < 0.36:
-        down = "upper"
-    elif top >= 0.44 and y > 0.64:
-        down = "lower"
-    elif 0.4 <= y <= 0.6:
-        down = "middle"
+    across = _part(box[0], box[2], ("left", "right"))
+    down = _part(box[1], box[3], ("upper", "lower"))
     if across in {"left", "right"}:
         if down in {"upper", "lower"}:
             return f"in the {down} {across} part of the picture"
         return f"on the {across} side of the picture"
-    if across == "middle" and down == "middle":
+    if across == "middle" and down == "middle" and box[2] - box[0] < 0.7:
         return "in the middle of the picture"
-    if across in {"middle", "whole"} and down in {"upper", "lower"}:
+    if across == "middle" and down in {"upper", "lower"}:
         return f"in the {down} part of the picture"
     return ""
+
+
+def _part(start: float, end: float, names: tuple[str, str]) -> str:
+    """Name the part of one side that a stretch lies in: the first, the second or the middle."""
+    centre = (start + end) / 2
+    if end <= 0.56 and centre < 0.38:
+        return names[0]
+    if start >= 0.44 and centre > 0.62:
+        return names[1]
+    return "middle" if 0.41 <= centre <= 0.59 else ""

@@ -50,7 +50,9 @@ def resolve(ref: ImageRef) -> Path:
     name = ref.name.replace("\\", "/")
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or ":" in parts[0] or "\0" in name:
-        raise UnusablePicture("unsafe-path", f"{ref.name!r} does not stay below the images directory")
+        raise UnusablePicture(
+            "unsafe-path", f"{ref.name!r} does not stay below the images directory"
+        )
     root = Path(ref.root).resolve()
     try:
         path = root.joinpath(*parts).resolve()
@@ -60,7 +62,9 @@ def resolve(ref: ImageRef) -> Path:
     except (OSError, RuntimeError) as error:
         raise UnusablePicture("missing-file", f"{name!r}: {_plain(error)}") from error
     if mode is None:
-        raise UnusablePicture("unsafe-path", f"{name!r} is a link that leads out of the images directory")
+        raise UnusablePicture(
+            "unsafe-path", f"{name!r} is a link that leads out of the images directory"
+        )
     if not stat.S_ISREG(mode):
         raise UnusablePicture("not-a-file", f"{name!r} is not a regular file")
     return path
@@ -92,15 +96,9 @@ def decode(data: bytes) -> Image.Image:
         UnusablePicture: `not-an-image`, `too-many-pixels` or `damaged`.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # EXIF oddities and large sizes: judged below
+        warnings.simplefilter("ignore")  # EXIF oddities and large sizes: judged here
         try:
-            picture = Image.open(io.BytesIO(data), formats=FORMATS)
-            width, height = picture.size
-            if width * height > MAX_PIXELS:
-                raise UnusablePicture("too-many-pixels", f"{width} x {height}")
-            kind = picture.format
-            picture.load()
-            upright = ImageOps.exif_transpose(picture)
+            return _decode(data)
         except UnusablePicture:
             raise
         except UnidentifiedImageError as error:
@@ -109,6 +107,16 @@ def decode(data: bytes) -> Image.Image:
             raise UnusablePicture("too-many-pixels", _plain(error)) from error
         except Exception as error:  # decoders raise SyntaxError, ValueError, struct.error, …
             raise UnusablePicture("damaged", f"{type(error).__name__}: {_plain(error)}") from error
+
+
+def _decode(data: bytes) -> Image.Image:
+    picture = Image.open(io.BytesIO(data), formats=FORMATS)
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise UnusablePicture("too-many-pixels", f"{width} x {height}")
+    kind = picture.format
+    picture.load()
+    upright = ImageOps.exif_transpose(picture)
     upright.format = kind
     return upright
 
@@ -135,9 +143,10 @@ def examine(image_id: str, source: ImageRef | bytes) -> ImageInfo:
 
 
 def _cosine_table() -> np.ndarray:
-    """Hold the first 8 rows of the 32-point DCT-II in 14-bit fixed point, so that sums are exact."""
+    """Make the first 8 rows of the 32-point DCT-II in 14-bit fixed point: its sums are exact."""
     k, n = np.arange(8)[:, None], np.arange(32)[None, :]
-    return np.rint(np.cos(np.pi * k * (2 * n + 1) / 64) * 2**14).astype(np.int64)
+    table: np.ndarray = np.rint(np.cos(np.pi * k * (2 * n + 1) / 64) * 2**14).astype(np.int64)
+    return table
 
 
 _COSINES = _cosine_table()

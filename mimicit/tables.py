@@ -20,7 +20,11 @@ TABLES: dict[str, type[Row]] = {
 }
 """Every table of a dataset directory, by the name of its folder and its config."""
 
-_SCALARS = {str: ("string", pa.string()), int: ("int64", pa.int64()), float: ("float32", pa.float32())}
+_SCALARS = {
+    str: ("string", pa.string()),
+    int: ("int64", pa.int64()),
+    float: ("float32", pa.float32()),
+}
 
 
 def _plain(annotation: Any) -> Any:

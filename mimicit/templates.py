@@ -1,120 +1,81 @@
 """The embedded teacher: questions and answers written by rule from typed annotations, for free.
 
 Everything said is taken from `mimicit.facts`, which settles what may be claimed; here it is put
-into words. Wording varies by a hash of the seed, the scene and the kind of question, so that the
-same scene always reads the same whatever stands beside it.
+into words, which are in `prompts/templates.yaml`. Wording varies by a hash of the seed, the scene
+and the kind of question, so that the same scene always reads the same whatever stands beside it.
 """
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from functools import cache
+from typing import Annotated, TypeVar
+
+import yaml
+from pydantic import BaseModel, Field
 
 from mimicit import nouns
-from mimicit.facts import GENERIC, Thing, best_captions, place, things, words_of
+from mimicit.facts import Region, Thing, best_captions, place, things, words_of
 from mimicit.schema import Caption, Exchange, Scene
+from mimicit.shipped import shipped
 
 NAME = "templates"
 """Teacher id of what is written here."""
 
 T = TypeVar("T")
+Phrases = Annotated[tuple[str, ...], Field(min_length=1)]
+_Placed = tuple[Thing, Region]
 
-BRIEF = (
-    "Describe this picture in one sentence.",
-    "What does this picture show?",
-    "Give a short caption for this picture.",
-    "In one sentence, what can be seen here?",
-    "Sum up what is in this image.",
-    "Write a brief caption for this image.",
-    "How would you describe this picture to someone who cannot see it, in one sentence?",
-    "What is this a picture of?",
-)
-DETAIL = (
-    "Describe this picture in more detail.",
-    "Tell me more about what can be seen in this picture.",
-    "What is in this picture? Mention the smaller things too.",
-    "Describe this image and the things in it.",
-    "Give a fuller description of this picture.",
-    "What can you tell me about this image?",
-)
-DETAIL_ENDINGS = (
-    "You can also see {list}.",
-    "{List} can be seen as well.",
-    "The picture also shows {list}.",
-)
-WHAT = (
-    "What things can you make out in this picture?",
-    "What can be seen in this picture? Just list the things.",
-    "Which objects are in this image?",
-    "List what you can see in this picture.",
-    "What are the things visible in this image?",
-    "Name some of the things in this picture.",
-)
-WHAT_ANSWERS = (
-    "The picture shows {list}.",
-    "I can see {list}.",
-    "You can see {list}.",
-    "In this picture I can make out {list}.",
-)
-HOW_MANY = (
-    "How many {things} are there in this picture?",
-    "How many {things} can you see?",
-    "What is the number of {things} in this image?",
-    "Count the {things} in this picture.",
-    "How many {things} are in the picture?",
-)
-COUNT_ANSWERS = (
-    "There {are} {counted} in the picture.",
-    "I can see {counted}.",
-    "There {are} {counted}.",
-    "I count {counted}.",
-)
-AT_LEAST_ANSWERS = (
-    "There are at least {counted} in the picture.",
-    "I can see at least {counted}.",
-    "At least {number}, and there may be more.",
-    "I can make out at least {counted}.",
-)
-IS_THERE = (
-    ("Is there {one} in this picture?", "there is {found}", "there is no {label}"),
-    ("Can you see {one} in this image?", "I can see {found}", "I can't see {one}"),
-    ("Does this picture show {one}?", "it shows {found}", "it doesn't show {one}"),
-    ("Are there any {things} in this picture?", "there {are} {found}", "there are no {things}"),
-    ("Do you see any {things} here?", "I see {found}", "I don't see any {things}"),
-)
-WHERE = (
-    "Where in the picture is the {label}?",
-    "Where is the {label}?",
-    "In which part of the image is the {label}?",
-    "Whereabouts in this picture can I find the {label}?",
-)
-WHERE_ANSWERS = ("The {label} is {place}.", "You can find the {label} {place}.", "{It} {is} {place}.")
-BIGGER = (
-    (
-        "Which takes up more of the picture, the {a} or the {b}?",
-        "The {big} takes up more of the picture than the {small}.",
-    ),
-    ("Does the {a} or the {b} fill more of this image?", "The {big} fills more of it than the {small}."),
-    (
-        "Which appears larger in this picture, the {a} or the {b}?",
-        "The {big} appears larger than the {small}.",
-    ),
-)
-SIDE = (
-    "Is the {a} to the left or to the right of the {b} in this picture?",
-    "On which side of the {b} is the {a}, as seen in the picture?",
-    "Looking at the picture, is the {a} left or right of the {b}?",
-)
-SIDE_ANSWERS = ("The {a} is to the {side} of the {b}.", "{It} {is} to the {side} of the {b}.")
-HIGHER = (
-    (
-        "Which is higher up in the picture, the {a} or the {b}?",
-        "The {high} is higher up than the {low}.",
-    ),
-    (
-        "Of the {a} and the {b}, which one is nearer to the top of the image?",
-        "The {high} is nearer to the top than the {low}.",
-    ),
-)
+
+class _Forms(BaseModel, extra="forbid"):
+    """Ways to ask, and ways to answer, that go together freely."""
+
+    ask: Phrases
+    answer: Phrases
+    at_least: tuple[str, ...] = ()
+
+
+class _Pair(BaseModel, extra="forbid"):
+    """A way to ask, and the answer that goes with it."""
+
+    ask: str
+    answer: str
+
+
+class _Presence(BaseModel, extra="forbid"):
+    """A way to ask after a thing, and what to say if it is there and if it is not."""
+
+    ask: str
+    yes: str
+    no: str
+
+
+class _Wording(BaseModel, extra="forbid"):
+    """The file `prompts/templates.yaml`."""
+
+    description: Phrases
+    detail: _Forms
+    objects: _Forms
+    count: _Forms
+    presence: tuple[_Presence, ...]
+    location: _Forms
+    size: tuple[_Pair, ...]
+    side: _Forms
+    height: tuple[_Pair, ...]
+
+
+@cache
+def _wording_file() -> bytes:
+    return shipped(__name__, "prompts", "templates.yaml").read_bytes()
+
+
+@cache
+def _wording() -> _Wording:
+    return _Wording.model_validate(yaml.safe_load(_wording_file()))
+
+
+def wording_sha256() -> str:
+    """Return the digest of the wording, which is to templates what a prompt is to a model."""
+    return hashlib.sha256(_wording_file()).hexdigest()
 
 
 class _Choice:
@@ -159,7 +120,7 @@ def _descriptions(captions: list[str], found: list[Thing], choice: _Choice) -> I
     if not captions:
         return
     brief = captions[0]
-    yield Exchange(choice.of("brief", BRIEF), brief, "description")
+    yield Exchange(choice.of("brief", _wording().description), brief, "description")
     fuller = max(captions[:3], key=len)
     said = frozenset(words_of(fuller))
     unsaid = [
@@ -170,11 +131,23 @@ def _descriptions(captions: list[str], found: list[Thing], choice: _Choice) -> I
         and thing.share > 0.004
         and not nouns.speaks_of(said, thing.label)
     ]
-    if unsaid and not said & GENERIC:
-        names = [_named(thing) for thing in unsaid[:4]]
-        listed = nouns.enumerate_nouns(names)
-        ending = choice.of("ending", DETAIL_ENDINGS).format(list=listed, List=listed[:1].upper() + listed[1:])
-        yield Exchange(choice.of("detail", DETAIL), f"{fuller} {ending}", "detail")
+    if unsaid and not said & nouns.GENERIC:
+        listed = nouns.enumerate_nouns([_named(thing) for thing in unsaid[:4]])
+        yield _ask(
+            "detail",
+            choice,
+            _wording().detail,
+            caption=fuller,
+            list=listed,
+            List=listed[:1].upper() + listed[1:],
+        )
+
+
+def _ask(kind: str, choice: "_Choice", forms: _Forms, slot: str = "", **words: str) -> Exchange:
+    """Fill a way to ask and a way to answer with the same words."""
+    question = choice.of(f"{kind} {slot} ask", forms.ask)
+    answer = choice.of(f"{kind} {slot} answer", forms.answer)
+    return Exchange(question.format(**words), answer.format(**words), kind)
 
 
 def _named(thing: Thing) -> str:
@@ -194,9 +167,7 @@ def _what(found: list[Thing], choice: _Choice) -> Iterator[Exchange]:
     shown = [t for t in found if t.share > 0.002 and t.certainty != "unknown"][:7]
     if len(shown) >= 2:
         listed = nouns.enumerate_nouns([_named(thing) for thing in shown])
-        yield Exchange(
-            choice.of("what", WHAT), choice.of("what-answer", WHAT_ANSWERS).format(list=listed), "objects"
-        )
+        yield _ask("objects", choice, _wording().objects, list=listed)
 
 
 def _counts(found: list[Thing], choice: _Choice) -> Iterator[Exchange]:
@@ -209,43 +180,46 @@ def _counts(found: list[Thing], choice: _Choice) -> Iterator[Exchange]:
     several = [thing for thing in countable if thing.count > 1]
     single = [thing for thing in countable if thing.count == 1 and thing.share > 0.01]
     chosen = choice.order("count", several)[:2] or choice.order("count-one", single)[:1]
+    forms = _wording().count
     for thing in chosen:
-        slot = f"count {thing.label}"
-        counted = nouns.counted(thing.label, thing.count)
-        answers = COUNT_ANSWERS if thing.certainty == "exact" else AT_LEAST_ANSWERS
-        yield Exchange(
-            choice.of(slot, HOW_MANY).format(things=nouns.many(thing.label)),
-            choice.of(f"{slot} answer", answers).format(
-                counted=counted,
-                number=nouns.number(thing.count),
-                are="is" if thing.count == 1 else "are",
-            ),
+        sure = thing.certainty == "exact"
+        yield _ask(
             "count",
+            choice,
+            forms if sure else _Forms(ask=forms.ask, answer=forms.at_least),
+            slot=thing.label,
+            things=nouns.many(thing.label),
+            counted=nouns.counted(thing.label, thing.count),
+            number=nouns.number(thing.count),
+            are="is" if thing.count == 1 else "are",
         )
 
 
 def _presence(scene: Scene, found: list[Thing], choice: _Choice) -> Iterator[Exchange]:
     """Ask after one thing that is there and one that is not: both, or neither."""
     unnamed = nouns.MASS | nouns.PAIRS
-    there = [t for t in found if t.share > 0.006 and t.label not in unnamed and t.certainty != "unknown"]
+    there = [
+        t for t in found if t.share > 0.006 and t.label not in unnamed and t.certainty != "unknown"
+    ]
     absent = _absent(scene, found)
     if not there or not absent:
         return
     thing = choice.of("there", there)
     plausible = sorted(nouns.same_setting(frozenset(t.label for t in found)).intersection(absent))
     missing = choice.of("absent", plausible or absent)
+    where = place(thing.only) if thing.only else ""
+    single = thing.count == 1 and not thing.crowd
     for slot, label in choice.order("yes-no", (("yes", thing.label), ("no", missing))):
-        question, yes, no = choice.of(f"{slot} wording", IS_THERE)
-        words = {"one": nouns.one(label), "things": nouns.many(label), "label": label}
-        if slot == "yes":
-            where = place(thing.only) if thing.only else ""
-            single = thing.count == 1 and not thing.crowd
-            found_text = f"{_named(thing)} {where}".strip()
-            answer = yes.format(found=found_text, are="is" if single else "are")
-            answer = answer.replace("there is", "there are") if not single else answer
-            yield Exchange(question.format(**words), f"Yes, {answer}.", "yes-no")
-        else:
-            yield Exchange(question.format(**words), f"No, {no.format(**words)}.", "yes-no")
+        wording = choice.of(f"yes-no {slot}", _wording().presence)
+        words = {
+            "one": nouns.one(label),
+            "things": nouns.many(label),
+            "label": label,
+            "found": f"{_named(thing)} {where}".strip(),
+            "are": "is" if single else "are",
+        }
+        answer = wording.yes if slot == "yes" else wording.no
+        yield Exchange(wording.ask.format(**words), answer.format(**words), "yes-no")
 
 
 def _absent(scene: Scene, found: list[Thing]) -> list[str]:
@@ -268,25 +242,28 @@ def _where(found: list[Thing], choice: _Choice) -> Iterator[Exchange]:
     placed = [(thing, where) for thing, where in placed if where]
     if placed:
         thing, where = choice.of("where", placed)
-        yield Exchange(
-            choice.of("where wording", WHERE).format(label=thing.label),
-            choice.of("where answer", WHERE_ANSWERS).format(
-                label=thing.label, place=where, **_pronoun(thing.label)
-            ),
-            "location",
-        )
+        words = _pronoun(thing.label)
+        yield _ask("location", choice, _wording().location, label=thing.label, place=where, **words)
 
 
 def _comparisons(found: list[Thing], choice: _Choice) -> Iterator[Exchange]:
     """Compare two things of which there is one each: by size, by side, by height."""
-    single = [t for t in found if t.only and t.share > 0.008 and t.label not in nouns.PAIRS]
-    pairs = [(a, b) for i, a in enumerate(single) for b in single[i + 1 :]]
-    yield from _size(pairs, choice)
+    single = [
+        (thing, thing.only)
+        for thing in found
+        if thing.only and thing.share > 0.008 and thing.label not in nouns.PAIRS
+    ]
+    pairs = [(one, other) for i, one in enumerate(single) for other in single[i + 1 :]]
+    yield from _size([(one, other) for (one, _), (other, _) in pairs], choice)
     yield from _position(pairs, choice)
 
 
 def _pronoun(label: str) -> dict[str, str]:
-    return {"It": "They", "is": "are"} if label in nouns.PAIRS | {"person"} else {"It": "It", "is": "is"}
+    return (
+        {"It": "They", "is": "are"}
+        if label in nouns.PAIRS | {"person"}
+        else {"It": "It", "is": "is"}
+    )
 
 
 def _size(pairs: list[tuple[Thing, Thing]], choice: _Choice) -> Iterator[Exchange]:
@@ -294,35 +271,30 @@ def _size(pairs: list[tuple[Thing, Thing]], choice: _Choice) -> Iterator[Exchang
     if clear:
         big, small = choice.of("size", clear)
         a, b = choice.order("size order", (big.label, small.label))
-        question, answer = choice.of("size wording", BIGGER)
-        yield Exchange(
-            question.format(a=a, b=b), answer.format(big=big.label, small=small.label), "size"
-        )
+        yield _pair("size", choice, _wording().size, a=a, b=b, big=big.label, small=small.label)
 
 
-def _position(pairs: list[tuple[Thing, Thing]], choice: _Choice) -> Iterator[Exchange]:
+def _pair(kind: str, choice: "_Choice", pairs: tuple[_Pair, ...], **words: str) -> Exchange:
+    """Fill a way to ask and its own answer."""
+    chosen = choice.of(f"{kind} wording", pairs)
+    return Exchange(chosen.ask.format(**words), chosen.answer.format(**words), kind)
+
+
+def _position(pairs: list[tuple[_Placed, _Placed]], choice: _Choice) -> Iterator[Exchange]:
+    """Ask which of two is to the left, or higher up, where their boxes leave no doubt."""
     beside, above = [], []
-    for one, other in pairs:
-        if one.only is None or other.only is None:
-            continue
-        left, right = sorted((one, other), key=lambda t: t.only or ())
-        if (left.only or ())[2] < (right.only or ())[0] + 0.01:
-            beside.append((left, right))
-        high, low = sorted((one, other), key=lambda t: (t.only or ())[1])
-        if (high.only or ())[3] < (low.only or ())[1] + 0.01:
-            above.append((high, low))
+    for pair in pairs:
+        (one, left_box), (other, right_box) = sorted(pair, key=lambda placed: placed[1][0])
+        if left_box[2] < right_box[0] + 0.01:
+            beside.append((one.label, other.label))
+        (one, high_box), (other, low_box) = sorted(pair, key=lambda placed: placed[1][1])
+        if high_box[3] < low_box[1] + 0.01:
+            above.append((one.label, other.label))
     if beside and (not above or choice.of("axis", (True, False))):
         left, right = choice.of("side", beside)
-        (a, side), (b, _) = choice.order("side order", ((left.label, "left"), (right.label, "right")))
-        yield Exchange(
-            choice.of("side wording", SIDE).format(a=a, b=b),
-            choice.of("side answer", SIDE_ANSWERS).format(a=a, b=b, side=side, **_pronoun(a)),
-            "position",
-        )
+        (a, side), (b, _) = choice.order("side order", ((left, "left"), (right, "right")))
+        yield _ask("position", choice, _wording().side, a=a, b=b, side=side, **_pronoun(a))
     elif above:
         high, low = choice.of("height", above)
-        a, b = choice.order("height order", (high.label, low.label))
-        question, answer = choice.of("height wording", HIGHER)
-        yield Exchange(
-            question.format(a=a, b=b), answer.format(high=high.label, low=low.label), "position"
-        )
+        a, b = choice.order("height order", (high, low))
+        yield _pair("position", choice, _wording().height, a=a, b=b, high=high, low=low)

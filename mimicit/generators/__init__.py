@@ -11,7 +11,6 @@ import importlib
 import inspect
 import os
 import pkgutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, cast, get_type_hints
 
 from mimicit.errors import UsageError
 from mimicit.schema import Rejection, Scene
+from mimicit.shipped import shipped
 
 ENTRY_POINTS = "mimicit.generators"
 
@@ -70,7 +70,7 @@ def generator(*, prefix: str, link: str, origin: str) -> Callable[[T], T]:
     """Declare the decorated class a source; its module's name becomes the source's name."""
 
     def declare(cls: T) -> T:
-        made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+        made: Any = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
         made.name = cls.__module__.rpartition(".")[2]
         made.prefix, made.link, made.origin = prefix, link, origin
         return cast("T", made)
@@ -97,7 +97,9 @@ def find(name: str) -> type[Generator]:
         try:
             return cast("type[Generator]", points[0].load())
         except Exception as error:
-            raise UsageError(f"source {name!r} ({points[0].value}) does not load: {error}") from error
+            raise UsageError(
+                f"source {name!r} ({points[0].value}) does not load: {error}"
+            ) from error
     module = importlib.import_module(f"{__name__}.{name}")
     members = inspect.getmembers(module, inspect.isclass)
     declared = (cls for _, cls in members if vars(cls).get("name") == name)
@@ -115,7 +117,7 @@ def open_source(name: str, options: Mapping[str, str], *, sample: bool = False) 
     """
     cls = find(name)
     if sample:
-        options = {**options, "root": str(data_folder(cls, "samples"))}
+        options = {**options, "root": str(shipped(cls.__module__, "samples", name))}
     elif not options:
         options = {"root": str(_default_root(cls))}
     hints = get_type_hints(cls)
@@ -157,22 +159,3 @@ def _default_root(cls: type[Generator]) -> Path:
         f"Then name the directory with --root DIR (or set $MIMICIT_DATA to the one above it).\n"
         f"To try mimicit without them: mimicit build --source {cls.name} --sample"
     )
-
-
-def data_folder(cls: type[Generator], kind: str) -> Path:
-    """Find a source's folder of `kind` (`samples`, `prompts`) from its own module.
-
-    Looked for as `_data/KIND/NAME` and `KIND/NAME` in the module's directory and in those above
-    it, up to the one that holds the top-level package (a source checkout).
-
-    Raises:
-        UsageError: there is none.
-    """
-    module = sys.modules[cls.__module__]
-    here = Path(module.__file__ or ".").resolve().parent
-    depth = cls.__module__.count(".")
-    for folder in [here, *here.parents[: depth + 1]]:
-        for candidate in (folder / "_data" / kind / cls.name, folder / kind / cls.name):
-            if candidate.is_dir():
-                return candidate
-    raise UsageError(f"source {cls.name!r} brings no {kind}")

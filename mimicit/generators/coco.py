@@ -4,7 +4,6 @@ Reads a captions file, an instances file, or both, and joins them by image id: a
 captions, or only boxes, is a scene all the same.
 """
 
-import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import field
@@ -119,7 +118,9 @@ class Coco:
         names = {c.id: " ".join(c.name.split()) for f in files for c in f.categories}
         categories = {id_: PLAIN_NAMES.get((id_, name), name) for id_, name in names.items()}
         partly = any(picture.federated for picture in pictures.values())
-        looked_for = () if partly or not self.exhaustive else tuple(sorted({*categories.values()} - {""}))
+        looked_for = (
+            () if partly or not self.exhaustive else tuple(sorted({*categories.values()} - {""}))
+        )
         annotated = by_scene(files)
         following = next(annotated, None)
         for scene_id in sorted(pictures):
@@ -130,7 +131,9 @@ class Coco:
             if following and following[0] == scene_id:
                 records = following[1]
                 following = next(annotated, None)
-            yield from _read_scene(scene_id, pictures[scene_id], records, categories, looked_for, folders)
+            yield from _read_scene(
+                scene_id, pictures[scene_id], records, categories, looked_for, folders
+            )
         while following:
             yield from _orphans(*following)
             following = next(annotated, None)
@@ -237,7 +240,13 @@ def _add_box(
 def _record_order(record: AnnotationRecord) -> tuple[bool, int, str, str, bytes]:
     """Order a picture's records by id, then by content, whatever the order of the file."""
     number = record.id if isinstance(record.id, int) else 0
-    return (isinstance(record.id, str), number, str(record.id), record.caption or "", bytes(record.bbox))
+    return (
+        isinstance(record.id, str),
+        number,
+        str(record.id),
+        record.caption or "",
+        bytes(record.bbox),
+    )
 
 
 def _orphans(scene_id: str, records: list[AnnotationRecord]) -> Iterator[Rejection]:
@@ -248,5 +257,10 @@ def _orphans(scene_id: str, records: list[AnnotationRecord]) -> Iterator[Rejecti
 
 def _reject(scene_id: str, reason: str, record: str, detail: str) -> Rejection:
     return Rejection(
-        scene_id=scene_id, source="coco", stage="annotations", reason=reason, record=record, detail=detail
+        scene_id=scene_id,
+        source="coco",
+        stage="annotations",
+        reason=reason,
+        record=record,
+        detail=detail,
     )

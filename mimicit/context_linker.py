@@ -1,0 +1,260 @@
+"""Which instructions are shown before which, as in-context examples.
+
+MIMIC-IT (arXiv:2306.05425, section 3.1) gives each instruction related ones by a function of its
+source; the code for it was never published. Here a strategy proposes candidates for a query, best
+first, and the same guards hold for all of them: never the query itself, never the same question
+twice, only instructions of the train split, and, for strategies that look at other pictures,
+none that shares a picture or a scene with the query.
+
+Strategies are combined by fallback: with `same-group,similar-text` the second fills what the first
+leaves empty.
+"""
+
+import hashlib
+import itertools
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mimicit.encoders import LENGTH, TextVectors
+from mimicit.errors import UsageError
+from mimicit.neighbours import nearest
+from mimicit.schema import Instruction, Links
+
+DEFAULT_SHOTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpec:
+    """How to link: which strategies, each filling what those before it left, and how many shots.
+
+    Raises:
+        UsageError: a strategy is unknown or named twice, or `shots` is out of range.
+    """
+
+    strategies: tuple[str, ...]
+    shots: int = DEFAULT_SHOTS
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in self.strategies:
+            if name not in STRATEGIES:
+                raise UsageError(
+                    f"there is no link strategy {name!r}; there are: {', '.join(STRATEGIES)}"
+                )
+        if not self.strategies or len(set(self.strategies)) < len(self.strategies):
+            raise UsageError(f"--link takes different strategies, separated by commas, not {self}")
+        if not 0 <= self.shots <= 64:
+            raise UsageError(f"--shots takes a number from 0 to 64, not {self.shots}")
+
+    @classmethod
+    def parse(cls, text: str, shots: int = DEFAULT_SHOTS, seed: int = 0) -> "LinkSpec":
+        """Read strategies as a user writes them: `same-group,similar-text`."""
+        return cls(tuple(name.strip() for name in text.split(",") if name.strip()), shots, seed)
+
+    def __str__(self) -> str:
+        return ",".join(self.strategies)
+
+
+@dataclass(slots=True)
+class Catalogue:
+    """What linking keeps of every instruction: its place, its keys and its scene's words.
+
+    Scenes, pictures and groups are small integers; nothing else of a row is held.
+    """
+
+    ids: list[str] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    questions: list[bytes] = field(default_factory=list)
+    scenes: list[int] = field(default_factory=list)
+    images: list[tuple[int, ...]] = field(default_factory=list)
+    by_scene: list[list[int]] = field(default_factory=list)
+    by_images: dict[tuple[int, ...], list[int]] = field(default_factory=lambda: defaultdict(list))
+    by_group: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(list))
+    groups: list[tuple[str, str]] = field(default_factory=list)
+    train: list[bool] = field(default_factory=list)
+    texts: TextVectors = field(default_factory=TextVectors)
+
+    @classmethod
+    def of(cls, instructions: Iterable[Instruction], *, with_text: bool) -> "Catalogue":
+        """Read all instructions once; those of one scene must follow each other."""
+        catalogue = cls()
+        numbers: dict[str, int] = {}
+        for _, rows in itertools.groupby(instructions, key=lambda row: (row.source, row.scene_id)):
+            scene = len(catalogue.by_scene)
+            catalogue.by_scene.append([])
+            words: list[str] = []
+            for row in rows:
+                pictures = tuple(numbers.setdefault(name, len(numbers)) for name in row.image_ids)
+                catalogue._add(row, scene, pictures)
+                words += [row.instruction, row.answer]
+            if with_text:
+                catalogue.texts.add("\n".join(words))
+        return catalogue
+
+    def _add(self, row: Instruction, scene: int, pictures: tuple[int, ...]) -> None:
+        index = len(self.ids)
+        self.ids.append(row.id)
+        self.kinds.append(row.kind)
+        question = f"{row.instruction}\0{row.answer}".casefold().encode("utf-8", "surrogatepass")
+        self.questions.append(hashlib.blake2b(question, digest_size=8).digest())
+        self.scenes.append(scene)
+        self.images.append(pictures)
+        self.groups.append((row.source, row.group))
+        self.train.append(row.split == "train")
+        self.by_scene[scene].append(index)
+        if row.split == "train":
+            self.by_images[pictures].append(index)
+            self.by_group[row.source, row.group].append(index)
+
+
+Candidates = Iterable[tuple[int, float]]
+"""(place in the catalogue, score), best first."""
+
+Proposer = Callable[[int], Candidates]
+"""Proposes candidates for the query at a place; called with ascending places."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """A way to find examples. `crosses` says that they must be about other pictures."""
+
+    prepare: Callable[[Catalogue, LinkSpec], Proposer]
+    crosses: bool
+
+
+def link(instructions: Iterable[Instruction], specs: Mapping[str, LinkSpec]) -> Iterator[Links]:
+    """Choose the in-context examples of every instruction.
+
+    Args:
+        instructions: All of them, those of one scene together, in the order of a dataset.
+        specs: How to link the queries of each source, by its name. Their examples may come from
+            any source.
+
+    Yields:
+        One `Links` for each instruction that has examples, in the same order; the best example
+        comes last, next to the query, because that is the one that models copy most.
+    """
+    with_text = any("similar-text" in spec.strategies for spec in specs.values())
+    catalogue = Catalogue.of(instructions, with_text=with_text)
+    proposers = {
+        source: {name: STRATEGIES[name].prepare(catalogue, spec) for name in spec.strategies}
+        for source, spec in specs.items()
+    }
+    for query, (source, _) in enumerate(catalogue.groups):
+        chosen: dict[int, tuple[float, str]] = {}
+        for name, propose in proposers[source].items():
+            if len(chosen) < specs[source].shots:
+                _fill(chosen, specs[source].shots, catalogue, query, name, propose(query))
+        if chosen:
+            places = list(chosen)[::-1]
+            yield Links(
+                query_id=catalogue.ids[query],
+                context_ids=[catalogue.ids[place] for place in places],
+                scores=[round(chosen[place][0], 4) for place in places],
+                strategies=[chosen[place][1] for place in places],
+            )
+
+
+def _fill(  # noqa: PLR0913  # one step of `link`, with its state
+    chosen: dict[int, tuple[float, str]],
+    shots: int,
+    catalogue: Catalogue,
+    query: int,
+    name: str,
+    candidates: Candidates,
+) -> None:
+    """Take a strategy's candidates that pass the guards until there are enough."""
+    crosses = STRATEGIES[name].crosses
+    asked = {catalogue.questions[query], *(catalogue.questions[place] for place in chosen)}
+    pictures = set(catalogue.images[query])
+    for place, score in candidates:
+        if len(chosen) >= shots:
+            return
+        shares = catalogue.scenes[place] == catalogue.scenes[query] or not pictures.isdisjoint(
+            catalogue.images[place]
+        )
+        if (
+            place == query
+            or place in chosen
+            or not catalogue.train[place]
+            or catalogue.questions[place] in asked
+            or (crosses and shares)
+        ):
+            continue
+        chosen[place] = (score, name)
+        asked.add(catalogue.questions[place])
+
+
+def _rotate(places: list[int], query: int) -> Candidates:
+    """Propose the places after the query's, round and round, so that none is always first."""
+    start = bisect_right(places, query)
+    return ((place, 1.0) for place in places[start:] + places[:start])
+
+
+def _same_image(catalogue: Catalogue, _spec: LinkSpec) -> Proposer:
+    """Other instructions about exactly the same pictures, in their order."""
+    return lambda query: _rotate(catalogue.by_images.get(catalogue.images[query], []), query)
+
+
+def _same_group(catalogue: Catalogue, _spec: LinkSpec) -> Proposer:
+    """Other instructions of the same image, video, album or room, in their order."""
+    return lambda query: _rotate(catalogue.by_group.get(catalogue.groups[query], []), query)
+
+
+def _similar_text(catalogue: Catalogue, spec: LinkSpec) -> Proposer:
+    """One instruction from each of the scenes whose words are most alike, of the query's kind.
+
+    Searching scenes instead of instructions keeps ten questions about one picture from filling
+    the list, and the wording of a question from outweighing what the picture shows.
+    """
+    vectors = catalogue.texts.matrix()
+    pool = np.array(
+        [s for s, places in enumerate(catalogue.by_scene) if catalogue.train[places[0]]], np.int64
+    )
+    rows = nearest(vectors, pool, 4 * spec.shots + 8, LENGTH) if len(pool) else iter(())
+    scene, found = -1, (np.array([], np.int64), np.array([]))
+
+    def propose(query: int) -> Iterator[tuple[int, float]]:
+        nonlocal scene, found
+        while scene < catalogue.scenes[query]:
+            scene, found = scene + 1, next(rows, found)
+        for other, score in zip(found[0].tolist(), found[1].tolist(), strict=True):
+            places = catalogue.by_scene[other]
+            alike = [place for place in places if catalogue.kinds[place] == catalogue.kinds[query]]
+            yield (
+                (alike or places)[
+                    _hash(spec.seed, catalogue.ids[query], other) % len(alike or places)
+                ],
+                score,
+            )
+
+    return propose
+
+
+def _random(catalogue: Catalogue, spec: LinkSpec) -> Proposer:
+    """Any instructions about other pictures, by seed: the baseline other strategies must beat."""
+    pool = [place for place, train in enumerate(catalogue.train) if train]
+
+    def propose(query: int) -> Iterator[tuple[int, float]]:
+        for draw in range(8 * spec.shots + 32 if pool else 0):
+            yield pool[_hash(spec.seed, catalogue.ids[query], draw) % len(pool)], 0.0
+
+    return propose
+
+
+def _hash(*parts: object) -> int:
+    digest = hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "same-image": Strategy(_same_image, crosses=False),
+    "same-group": Strategy(_same_group, crosses=False),
+    "similar-text": Strategy(_similar_text, crosses=True),
+    "random": Strategy(_random, crosses=True),
+}
+"""Every strategy by the name it has on the command line."""

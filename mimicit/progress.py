@@ -1,0 +1,52 @@
+"""Showing how far a pass has come: a bar with rate and time of arrival, or quiet lines."""
+
+import operator
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+
+class Track(Protocol):
+    """Passes items on and shows that it does."""
+
+    def __call__(self, items: Iterable[T], name: str, unit: str, /) -> Iterator[T]:
+        """Yield the items of the pass called `name`, counted in `unit`."""
+
+
+QUIET_SECONDS = 30.0
+"""How often a line is written where there is no terminal."""
+
+
+def silent(items: Iterable[T], _name: str, _unit: str) -> Iterator[T]:
+    """Show nothing."""
+    return iter(items)
+
+
+def on_terminal(items: Iterable[T], name: str, unit: str) -> Iterator[T]:
+    """Show a bar on a terminal; elsewhere, as in a log, a line now and then and at the end."""
+    total = operator.length_hint(items) or None
+    if sys.stderr.isatty():
+        yield from tqdm(items, desc=f"{name:<9}", unit=f" {unit}", total=total, dynamic_ncols=True)
+        return
+    start = last = time.monotonic()
+    count = 0
+    for count, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - last >= QUIET_SECONDS:
+            last = now
+            of_total = f" of {total:,}" if total else ""
+            left = f", {(total - count) / count * (now - start):.0f} s left" if total else ""
+            _line(f"{name}: {count:,}{of_total} {unit}, {count / (now - start):.0f}/s{left}")
+    seconds = max(time.monotonic() - start, 1e-9)
+    _line(f"{name}: {count:,} {unit} in {seconds:.1f} s")
+
+
+def _line(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
