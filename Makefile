@@ -40,12 +40,19 @@ else
 	$(PYTHON) -m venv $(VENV)
 endif
 
-$(VENV)/runtime: $(BIN)/python requirements/runtime.txt pyproject.toml
+# An environment that uv made has no pip, and uv may not be there the next time.
+.PHONY: installer
+installer: | $(BIN)/python
+ifndef UV
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+endif
+
+$(VENV)/runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python installer
 	$(install) --require-hashes -r requirements/runtime.txt
 	$(install) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/dev: $(VENV)/runtime requirements/dev.txt
+$(VENV)/dev: requirements/dev.txt $(VENV)/runtime | installer
 	$(install) --require-hashes -r requirements/dev.txt
 	@touch $@
 

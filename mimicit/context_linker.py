@@ -90,7 +90,7 @@ class Catalogue:
             for row in rows:
                 pictures = tuple(numbers.setdefault(name, len(numbers)) for name in row.image_ids)
                 catalogue._add(row, scene, pictures)
-                words += [row.instruction, row.answer]
+                words.append(row.answer)  # questions are worded alike whatever the picture shows
             if with_text:
                 catalogue.texts.add("\n".join(words))
         return catalogue
@@ -206,7 +206,7 @@ def _same_group(catalogue: Catalogue, _spec: LinkSpec) -> Proposer:
 
 
 def _similar_text(catalogue: Catalogue, spec: LinkSpec) -> Proposer:
-    """One instruction from each of the scenes whose words are most alike, of the query's kind.
+    """One instruction from each of the scenes whose answers are most alike, of the query's kind.
 
     Searching scenes instead of instructions keeps ten questions about one picture from filling
     the list, and the wording of a question from outweighing what the picture shows.
