@@ -3,8 +3,8 @@
 MIMIC-IT (arXiv:2306.05425, section 3.1) gives each instruction related ones by a function of its
 source; the code for it was never published. Here a strategy proposes candidates for a query, best
 first, and the same guards hold for all of them: never the query itself, never the same question
-twice, only instructions of the train split, and, for strategies that look at other pictures,
-none that shares a picture or a scene with the query.
+and answer twice, only instructions of the train split, and, for strategies that look at other
+pictures, none that shares a picture with the query, and one from each scene.
 
 Strategies are combined by fallback: with `same-group,similar-text` the second fills what the first
 leaves empty.
@@ -170,11 +170,12 @@ def _fill(  # noqa: PLR0913  # one step of `link`, with its state
     """Take a strategy's candidates that pass the guards until there are enough."""
     crosses = STRATEGIES[name].crosses
     asked = {catalogue.questions[query], *(catalogue.questions[place] for place in chosen)}
+    shown = {catalogue.scenes[query], *(catalogue.scenes[place] for place in chosen)}
     pictures = set(catalogue.images[query])
     for place, score in candidates:
         if len(chosen) >= shots:
             return
-        shares = catalogue.scenes[place] == catalogue.scenes[query] or not pictures.isdisjoint(
+        shares = catalogue.scenes[place] in shown or not pictures.isdisjoint(
             catalogue.images[place]
         )
         if (
@@ -187,6 +188,7 @@ def _fill(  # noqa: PLR0913  # one step of `link`, with its state
             continue
         chosen[place] = (score, name)
         asked.add(catalogue.questions[place])
+        shown.add(catalogue.scenes[place])
 
 
 def _rotate(places: list[int], query: int) -> Candidates:
@@ -222,15 +224,13 @@ def _similar_text(catalogue: Catalogue, spec: LinkSpec) -> Proposer:
         nonlocal scene, found
         while scene < catalogue.scenes[query]:
             scene, found = scene + 1, next(rows, found)
+        kind = catalogue.kinds[query]
         for other, score in zip(found[0].tolist(), found[1].tolist(), strict=True):
             places = catalogue.by_scene[other]
-            alike = [place for place in places if catalogue.kinds[place] == catalogue.kinds[query]]
-            yield (
-                (alike or places)[
-                    _hash(spec.seed, catalogue.ids[query], other) % len(alike or places)
-                ],
-                score,
-            )
+            start = _hash(spec.seed, catalogue.ids[query], other) % len(places)
+            rotated = places[start:] + places[:start]
+            yield from ((place, score) for place in rotated if catalogue.kinds[place] == kind)
+            yield from ((place, score) for place in rotated if catalogue.kinds[place] != kind)
 
     return propose
 

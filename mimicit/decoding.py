@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
@@ -107,7 +107,7 @@ def _ask(child: subprocess.Popen[bytes], image_id: str, source: ImageRef | bytes
     return answer if answer.endswith(b"\n") else b""
 
 
-def examine_all(pictures: Iterable[Picture]) -> Iterator[ImageInfo]:
+def examine_all(pictures: Iterable[Picture]) -> Generator[ImageInfo, None, None]:
     """Judge many pictures on all cores, in order, with a bounded number under way."""
     workers = os.cpu_count() or 1
     idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()

@@ -32,6 +32,7 @@ def replacing(target: Path) -> Iterator[Path]:
     if target.is_symlink():
         target = target.resolve()
     _refuse_foreign(target)
+    missing = [parent for parent in target.parents if not parent.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(target)
@@ -49,6 +50,9 @@ def replacing(target: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)  # the old content by now, or what was begun
         if handle is not None:
             os.close(handle)
+        for parent in missing:
+            with contextlib.suppress(OSError):  # not empty: something was published in it
+                parent.rmdir()
 
 
 def _prefix(target: Path) -> str:

@@ -159,8 +159,11 @@ def perceptual_hash(picture: Image.Image) -> str:
     same pixels give the same hash on every machine. Method: Zauner, Implementation and
     Benchmarking of Perceptual Image Hash Functions (2010), section 3.2.1.
     """
-    grey = picture.convert("RGB").convert("L") if picture.mode not in {"L", "RGB"} else picture
-    small = grey.convert("L").resize((32, 32), Image.Resampling.BOX)
+    if picture.has_transparency_data:  # seen as it would be on a white page
+        shown = picture.convert("RGBA")
+        picture = Image.new("RGBA", shown.size, "white")
+        picture.alpha_composite(shown)
+    small = picture.convert("RGB").convert("L").resize((32, 32), Image.Resampling.BOX)
     pixels = np.asarray(small, dtype=np.int64)
     frequencies = (_COSINES @ pixels @ _COSINES.T).ravel()
     bits = frequencies > np.sort(frequencies[1:])[31]  # the median, the mean brightness left out

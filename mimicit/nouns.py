@@ -4,14 +4,15 @@ Grammar is the library `inflect`'s. What keeps a template honest is in `prompts/
 """
 
 from functools import cache
+from typing import TYPE_CHECKING
 
-import inflect
 import yaml
 from pydantic import BaseModel
 
 from mimicit.shipped import shipped
 
-_ENGLISH = inflect.engine()
+if TYPE_CHECKING:
+    import inflect
 
 
 class _Nouns(BaseModel, extra="forbid"):
@@ -30,9 +31,20 @@ class _Nouns(BaseModel, extra="forbid"):
 _KNOWN = _Nouns.model_validate(
     yaml.safe_load(shipped(__name__, "prompts", "nouns.yaml").read_text(encoding="utf-8"))
 )
-NUMBERS = tuple("no one two three four five six seven eight nine ten eleven twelve".split())
+NUMBERS = (
+    *("no", "one", "two", "three", "four", "five", "six"),
+    *("seven", "eight", "nine", "ten", "eleven", "twelve"),
+)
 MASS, PAIRS, OVERLOOKED = _KNOWN.mass, _KNOWN.pairs, _KNOWN.overlooked
 VAGUE, GENERIC = _KNOWN.vague, _KNOWN.generic
+
+
+@cache
+def _english() -> "inflect.engine":
+    """Load the grammar when the first label needs it: it takes more than a second of CPU."""
+    import inflect  # noqa: PLC0415
+
+    return inflect.engine()
 
 
 @cache
@@ -42,7 +54,7 @@ def one(label: str) -> str:
         return f"some {label}"
     if label in PAIRS:
         return f"a pair of {label}"
-    return _ENGLISH.a(label)
+    return _english().a(label)
 
 
 @cache
@@ -54,7 +66,7 @@ def many(label: str) -> str:
         return f"pairs of {label}"
     if label.isupper():
         return f"{label}s"
-    return _ENGLISH.plural_noun(label)
+    return _english().plural_noun(label)
 
 
 def number(count: int) -> str:

@@ -30,7 +30,9 @@ def draw(scene: Scene) -> Image.Image:
     for number, box in enumerate(boxes):
         colour = COLOURS[number % len(COLOURS)]
         left, top = box.x * factor, box.y * factor
-        pen.rectangle((left, top, left + box.width * factor, top + box.height * factor), None, colour, 3)
+        pen.rectangle(
+            (left, top, left + box.width * factor, top + box.height * factor), None, colour, 3
+        )
         pen.text((left + 5, top + 3), box.label, colour, ImageFont.load_default(16))
     captions = [a.text for a in scene.annotations if isinstance(a, Caption)]
     for line, text in enumerate(captions[:3]):
@@ -41,7 +43,9 @@ def draw(scene: Scene) -> Image.Image:
 def main() -> None:
     root, out = sys.argv[1:3]
     count = int(sys.argv[3]) if len(sys.argv) > 3 else 12
-    scenes = [s for s in open_source("coco", {"root": root}).scenes() if isinstance(s, Scene)][:count]
+    scenes = [s for s in open_source("coco", {"root": root}).scenes() if isinstance(s, Scene)][
+        :count
+    ]
     columns = 4
     rows = -(-len(scenes) // columns)
     sheet = Image.new("RGB", (columns * (CELL + 8), rows * (CELL + 68)), "white")

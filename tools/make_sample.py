@@ -18,6 +18,7 @@ def installed(package: str, name: str) -> Path:
     """Find a data file of an installed package without importing it."""
     return next(Path(str(f.locate())) for f in files(package) or () if f.name == name)
 
+
 PHOTOGRAPHS = {
     "astronaut.jpg": ("scikit-image", "astronaut.png", 512),
     "officer.jpg": ("matplotlib", "grace_hopper.jpg", 600),
@@ -41,7 +42,8 @@ def main() -> None:
             fitted = picture.convert("L" if picture.mode == "L" else "RGB")
         fitted.thumbnail((side, side), Image.Resampling.LANCZOS)
         fitted.save(out / name, quality=85, optimize=True)
-        print(f"{name:16} {fitted.width:4} x {fitted.height:<4} {(out / name).stat().st_size:8,} bytes")
+        size = (out / name).stat().st_size
+        print(f"{name:16} {fitted.width:4} x {fitted.height:<4} {size:8,} bytes")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,165 @@
+"""What several tests share: small sources made by hand, and the built sample."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from mimicit.config import BuildConfig, SourceConfig
+from mimicit.pipeline import Summary, build
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real inputs at {SHARED}")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MIMICIT_DATA", "SOURCE_DATE_EPOCH"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@dataclass
+class Coco:
+    """A COCO directory under construction."""
+
+    root: Path
+    images: list[dict[str, Any]] = field(default_factory=list)
+    captions: list[dict[str, Any]] = field(default_factory=list)
+    instances: list[dict[str, Any]] = field(default_factory=list)
+    categories: list[dict[str, Any]] = field(
+        default_factory=lambda: [
+            {"id": 1, "name": "person"},
+            {"id": 17, "name": "cat"},
+            {"id": 18, "name": "dog"},
+            {"id": 5, "name": "airplane"},
+            {"id": 65, "name": "bed"},
+            {"id": 24, "name": "zebra"},
+        ]
+    )
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def picture(
+        self, image_id: int | str, name: str = "", size: tuple[int, int] = (200, 100), **entry: Any
+    ) -> "Coco":
+        """Add a photograph and its entry; an entry of None removes a key."""
+        name = name or f"{image_id}.jpg"
+        path = self.root / "tiny" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        seed = sum(map(ord, str(image_id))) * 37
+        gradient = Image.linear_gradient("L").resize(size)
+        colour = Image.new("L", size, seed % 256)
+        Image.merge("RGB", (gradient, colour, gradient.rotate(seed % 360))).save(path)
+        entry = {"id": image_id, "file_name": name, "width": size[0], "height": size[1], **entry}
+        self.images.append({key: value for key, value in entry.items() if value is not None})
+        return self
+
+    def caption(self, image_id: int | str, *texts: str) -> "Coco":
+        for text in texts:
+            number = len(self.captions) + 1
+            self.captions.append({"id": number, "image_id": image_id, "caption": text})
+        return self
+
+    def box(
+        self,
+        image_id: int | str,
+        category: int,
+        x: float,
+        y: float,
+        w: float,
+        h: float,
+        **entry: Any,
+    ) -> "Coco":
+        number = len(self.instances) + 1
+        self.instances.append(
+            {"id": number, "image_id": image_id, "category_id": category, "bbox": [x, y, w, h]}
+            | {"area": w * h, "iscrowd": 0}
+            | entry
+        )
+        return self
+
+    def write(self) -> Path:
+        folder = self.root / "annotations"
+        folder.mkdir(parents=True, exist_ok=True)
+        (self.root / "tiny").mkdir(exist_ok=True)
+        if self.captions:
+            content = {"images": self.images, "annotations": self.captions, **self.extra}
+            (folder / "captions_tiny.json").write_text(json.dumps(content))
+        if self.instances:
+            content = {"images": self.images, "annotations": self.instances, **self.extra}
+            content["categories"] = self.categories
+            (folder / "instances_tiny.json").write_text(json.dumps(content))
+        return self.root
+
+
+@pytest.fixture
+def coco(tmp_path: Path) -> Coco:
+    return Coco(tmp_path / "coco")
+
+
+@pytest.fixture
+def pets(coco: Coco) -> Coco:
+    """Three pictures that support every kind of question."""
+    for image_id in (1, 2, 3):
+        coco.picture(image_id, size=(400, 300))
+    coco.caption(1, "A dog beside a cat on the grass.", "a dog and a cat outdoors")
+    coco.caption(2, "A dog runs after a cat across the grass.", "dog chasing cat in the grass")
+    coco.caption(3, "A person asleep in a bed.", "somebody is sleeping in a bed")
+    coco.box(1, 18, 20, 40, 160, 200).box(1, 17, 280, 120, 60, 60)
+    coco.box(2, 18, 20, 60, 150, 150).box(2, 17, 260, 100, 90, 80)
+    coco.box(3, 65, 10, 100, 300, 180).box(3, 1, 40, 20, 100, 70)
+    coco.write()
+    return coco
+
+
+Builder = Callable[..., Summary]
+
+
+@pytest.fixture
+def build_coco(tmp_path: Path) -> Builder:
+    """Build a COCO directory into `tmp_path / out`."""
+
+    def run(
+        root: Path, out: str | Path = "out", options: dict[str, str] | None = None, **kw: Any
+    ) -> Summary:
+        source = SourceConfig(name="coco", options={"root": str(root), **(options or {})})
+        return build(BuildConfig(sources=[source], **kw), tmp_path / out)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample, built once; tests must not change it."""
+    out = tmp_path_factory.mktemp("sample") / "coco"
+    build(BuildConfig(sources=[SourceConfig(name="coco", sample=True)]), out)
+    return out
+
+
+@pytest.fixture
+def inside(tmp_path: Path) -> Iterator[Path]:
+    """Run a test with an empty directory as the working directory."""
+    before = Path.cwd()
+    inner = tmp_path / "inside"
+    inner.mkdir()
+    os.chdir(inner)
+    yield inner
+    os.chdir(before)
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Read a whole directory, for comparing two."""
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
+
+
+def reasons(summary: Summary) -> Sequence[str]:
+    """List the reasons for which something was rejected."""
+    return [reason for _, reason in summary.rejected]
