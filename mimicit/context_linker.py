@@ -208,7 +208,7 @@ def _same_group(catalogue: Catalogue, _spec: LinkSpec) -> Proposer:
 
 
 def _similar_text(catalogue: Catalogue, spec: LinkSpec) -> Proposer:
-    """One instruction from each of the scenes whose answers are most alike, of the query's kind.
+    """Instructions of the query's kind from the scenes whose answers are most alike, then others.
 
     Searching scenes instead of instructions keeps ten questions about one picture from filling
     the list, and the wording of a question from outweighing what the picture shows.
@@ -225,12 +225,13 @@ def _similar_text(catalogue: Catalogue, spec: LinkSpec) -> Proposer:
         while scene < catalogue.scenes[query]:
             scene, found = scene + 1, next(rows, found)
         kind = catalogue.kinds[query]
+        proposed = []
         for other, score in zip(found[0].tolist(), found[1].tolist(), strict=True):
             places = catalogue.by_scene[other]
             start = _hash(spec.seed, catalogue.ids[query], other) % len(places)
-            rotated = places[start:] + places[:start]
-            yield from ((place, score) for place in rotated if catalogue.kinds[place] == kind)
-            yield from ((place, score) for place in rotated if catalogue.kinds[place] != kind)
+            proposed += [(place, score) for place in places[start:] + places[:start]]
+        yield from (each for each in proposed if catalogue.kinds[each[0]] == kind)
+        yield from (each for each in proposed if catalogue.kinds[each[0]] != kind)
 
     return propose
 

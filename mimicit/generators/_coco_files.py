@@ -9,6 +9,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import TypeVar
 
@@ -223,13 +224,17 @@ def _spdx(licence: LicenceRecord) -> str:
 
 def by_scene(files: list[AnnotationFile]) -> Iterator[tuple[str, list[AnnotationRecord]]]:
     """Yield (scene id, its annotations) by ascending scene id; sorts the lists in place."""
-    for content in files:
-        records = content.annotations
-        if all(type(r.image_id) is int and 0 <= r.image_id < 10**12 for r in records):
-            records.sort(key=lambda r: r.image_id)  # twelve digits: the same order, faster
-        else:
-            records.sort(key=lambda r: scene_id(r.image_id))
-    keyed = [((scene_id(r.image_id), r) for r in content.annotations) for content in files]
-    merged = heapq.merge(*keyed, key=lambda pair: pair[0])
-    for key, pairs in itertools.groupby(merged, key=lambda pair: pair[0]):
-        yield key, [record for _, record in pairs]
+    merged = heapq.merge(*(_grouped(content.annotations) for content in files), key=itemgetter(0))
+    for key, groups in itertools.groupby(merged, key=itemgetter(0)):
+        yield key, [record for _, records in groups for record in records]
+
+
+def _grouped(records: list[AnnotationRecord]) -> Iterator[tuple[str, list[AnnotationRecord]]]:
+    """Yield (scene id, the annotations of one file with one image id) by ascending scene id."""
+    of_image = attrgetter("image_id")
+    if all(type(r.image_id) is int and 0 <= r.image_id < 10**12 for r in records):
+        records.sort(key=of_image)  # twelve digits: in the order of their spelling, and faster
+    else:
+        records.sort(key=lambda r: scene_id(r.image_id))
+    for image_id, group in itertools.groupby(records, key=of_image):
+        yield scene_id(image_id), list(group)

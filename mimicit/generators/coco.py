@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import field
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
@@ -34,6 +35,8 @@ PLAIN_NAMES: dict[tuple[Id, str], str] = {
     (89, "hair drier"): "hair dryer",
 }
 """What a person calls the official categories whose names read like labels, by (id, name)."""
+
+_BBOX = msgspec.json.Decoder(tuple[float, float, float, float], strict=False)
 
 Folder = tuple[Path, str]
 """A trusted root, and a folder below it in which pictures are looked for."""
@@ -153,7 +156,7 @@ def _read_scene(  # noqa: PLR0913  # what one picture is made of
         return
     captions: dict[str, Caption] = {}
     boxes: list[Box] = []
-    for record in sorted(records, key=_record_order):
+    for record in _in_order(records):
         problem = ""
         if record.caption is not None:
             problem = _add_caption(captions, record.caption)
@@ -191,8 +194,10 @@ def _place(file_name: str, folders: list[Folder]) -> tuple[Path, str]:
     """
     if file_name.startswith(("/", "\\")):
         return folders[0][0], file_name
-    plain = file_name.replace("\\", "/")
-    root, folder = next((f for f in folders if (f[0] / f[1] / plain).exists()), folders[0])
+    root, folder = folders[0]
+    if len(folders) > 1:
+        plain = file_name.replace("\\", "/")
+        root, folder = next((f for f in folders if (f[0] / f[1] / plain).exists()), folders[0])
     return root, f"{folder}/{file_name}" if folder else file_name
 
 
@@ -221,9 +226,7 @@ def _add_box(
     if not bytes(record.bbox):
         return "no-box: no bbox"
     try:
-        x, y, width, height = msgspec.json.decode(
-            record.bbox, type=tuple[float, float, float, float], strict=False
-        )
+        x, y, width, height = _BBOX.decode(record.bbox)
     except msgspec.ValidationError as error:
         return f"malformed-box: bbox is not [x, y, width, height]: {error}"
     if size:
@@ -237,20 +240,22 @@ def _add_box(
     return ""
 
 
+def _in_order(records: list[AnnotationRecord]) -> list[AnnotationRecord]:
+    """Sort a picture's records by id, then by content, whatever the order of the file."""
+    numbers = {record.id for record in records if isinstance(record.id, int)}
+    if len(numbers) == len(records):  # the usual case: different numbers
+        return sorted(records, key=lambda r: cast("int", r.id))
+    return sorted(records, key=_record_order)
+
+
 def _record_order(record: AnnotationRecord) -> tuple[bool, int, str, str, bytes]:
-    """Order a picture's records by id, then by content, whatever the order of the file."""
     number = record.id if isinstance(record.id, int) else 0
-    return (
-        isinstance(record.id, str),
-        number,
-        str(record.id),
-        record.caption or "",
-        bytes(record.bbox),
-    )
+    text = record.caption or ""
+    return (isinstance(record.id, str), number, str(record.id), text, bytes(record.bbox))
 
 
 def _orphans(scene_id: str, records: list[AnnotationRecord]) -> Iterator[Rejection]:
-    for record in sorted(records, key=_record_order):
+    for record in _in_order(records):
         detail = "its image_id is not in `images`"
         yield _reject(scene_id, "unknown-image", f"annotation {record.id}", detail)
 

@@ -1,0 +1,100 @@
+"""What the pages say is run: every command, every line of Python, every excerpt."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Coco
+
+import mimicit
+
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def commands(page: str) -> list[str]:
+    lines = "\n".join(blocks(page, "bash")).splitlines()
+    return [line.partition("#")[0].strip() for line in lines if line.strip()]
+
+
+@pytest.fixture
+def workplace(coco: Coco, sample: Path, tmp_path: Path) -> Path:
+    """A directory in which the pages' commands make sense."""
+    for number in range(1, 4):
+        coco.picture(number).caption(number, f"A cat and {number} dogs on the grass.")
+    coco.write()
+    shutil.copytree(coco.root, tmp_path / "data" / "coco")
+    shutil.copytree(coco.root / "tiny", tmp_path / "photos")
+    shutil.copy(coco.root / "annotations" / "captions_tiny.json", tmp_path / "captions.json")
+    shutil.copytree(sample, tmp_path / "out" / "coco")
+    shutil.copytree(sample, tmp_path / "my-dataset")
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/ci.md"])
+def test_every_command_runs(page: str, workplace: Path) -> None:
+    lines = commands(page)
+    assert lines
+    for line in lines:
+        words = shlex.split(line)
+        if words[0] == "make":
+            continue  # run by the gate itself; that they are there is the next test
+        if words[0] == "mimicit":
+            words = [sys.executable, "-m", *words]
+        done = subprocess.run(words, cwd=workplace, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+
+
+def test_both_commands_are_those_of_the_gate() -> None:
+    targets = [line for line in commands("README.md") if line.startswith("make")]
+    assert targets == ["make demo", "make test"]
+    gate = (ROOT / ".ci" / "run").read_text()
+    for target in targets:
+        assert target in gate
+        dry = subprocess.run(
+            ["make", "--dry-run", *target.split()[1:]],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert dry.stdout
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("page", ["README.md", "docs/ci.md"])
+def test_every_line_of_python_runs(page: str, workplace: Path) -> None:
+    found = blocks(page, "python")
+    assert found
+    for code in found:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=workplace,
+            env={"HF_HOME": str(workplace / "hf"), "HF_HUB_OFFLINE": "1", "PATH": ""},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{code}\n{done.stderr}"
+
+
+def test_the_excerpt_is_a_row_of_the_demo(sample: Path) -> None:
+    (excerpt,) = map(json.loads, blocks("README.md", "json"))
+    row = mimicit.load(sample)[excerpt["id"]].row
+    assert {key: row[key] for key in excerpt} == excerpt
+
+
+def test_every_link_leads_somewhere() -> None:
+    for page in ROOT.glob("**/*.md"):
+        if any(part.startswith(".") or part == "out" for part in page.relative_to(ROOT).parts):
+            continue
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
