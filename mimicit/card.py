@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from mimicit.config import BuildConfig
+from mimicit.config import BuildConfig, SourceConfig
+from mimicit.generators import find
 from mimicit.tables import card_features
 from mimicit.writer import SPLIT, FileEntry, count_rows
 
@@ -34,7 +35,6 @@ class Tally:
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
     strategies: Counter[str] = field(default_factory=Counter)
     links: int = 0
-    image_bytes: int = 0
     equal_pictures: int = 0
 
 
@@ -145,7 +145,9 @@ def _body(counts: dict[str, int], tally: Tally, config: BuildConfig) -> str:
             f"{tally.equal_pictures:,} pictures are byte for byte equal to another one under a "
             "different id; they are kept as they came.\n"
         )
-    parts.append("## How it was made\n")
+    parts.append("## Where it comes from\n")
+    parts += [f"- `{s.name}`: {_origin(s)}" for s in config.sources]
+    parts.append("\n## How it was made\n")
     parts.append(
         "`mimicit build --config build.yaml` makes it again, from:\n\n"
         f"```yaml\n{config.to_yaml()}```\n"
@@ -173,6 +175,10 @@ for example in mimicit.load("DIRECTORY"):  # pictures and in-context examples re
     example.instruction, example.answer, example.images, example.context
 ```
 """
+
+
+def _origin(source: SourceConfig) -> str:
+    return "the sample that ships with mimicit." if source.sample else find(source.name).origin
 
 
 def _ranked(counter: Counter[str], empty: str = "") -> list[tuple[str, str]]:

@@ -29,6 +29,10 @@ def main() -> None:
     except MimicitError as error:
         _say(f"mimicit: {error}")
         sys.exit(error.exit_code)
+    except OSError as error:  # a full disk, a directory without rights
+        where = f": {error.filename!r}" if error.filename else ""
+        _say(f"mimicit: {error.strerror or error}{where}")
+        sys.exit(MimicitError.exit_code)
 
 
 @app.command()

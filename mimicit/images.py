@@ -59,8 +59,8 @@ def resolve(ref: ImageRef) -> Path:
         mode = path.stat().st_mode if path.is_relative_to(root) else None
     except FileNotFoundError:
         raise UnusablePicture("missing-file", f"no file {name!r}") from None
-    except (OSError, RuntimeError) as error:
-        raise UnusablePicture("missing-file", f"{name!r}: {_plain(error)}") from error
+    except (OSError, RuntimeError):  # a name too long, a loop of links, no right to look
+        raise UnusablePicture("missing-file", f"{name!r} cannot be looked up") from None
     if mode is None:
         raise UnusablePicture(
             "unsafe-path", f"{name!r} is a link that leads out of the images directory"

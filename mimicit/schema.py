@@ -213,6 +213,17 @@ class Scene:
         suffix = f"_r{replicate}" if replicate else ""
         return f"{self.prefix}_INS_{self.id}_{ordinal:02d}{suffix}"
 
+    def reject(self, stage: Stage, reason: str, record: str, detail: str) -> "Rejection":
+        """Turn something of this scene away: `record` names it, `reason` can be counted."""
+        return Rejection(
+            scene_id=self.id,
+            source=self.source,
+            stage=stage,
+            reason=reason,
+            record=record,
+            detail=detail,
+        )
+
 
 def escape_id(text: str) -> str:
     """Spell any source id with letters that every format and file system takes.

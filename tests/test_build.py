@@ -225,8 +225,8 @@ def test_limit_and_only_choose_scenes(pets: Coco, build_coco: Builder, tmp_path:
         scenes = mimicit.load(tmp_path / "out").instructions.column("scene_id").to_pylist()
         assert set(scenes) == {"000000000002"}
     assert build_coco(pets.root, only=["1", "3"]).scenes == 2
-    with pytest.raises(UsageError, match="--only"):
-        build_coco(pets.root, only=["77"])
+    with pytest.raises(UsageError, match="--only '77' names no scene"):
+        build_coco(pets.root, only=["1", "77"])
 
 
 def test_links_are_chosen_by_the_spec(pets: Coco, build_coco: Builder, tmp_path: Path) -> None:

@@ -1,0 +1,128 @@
+"""The media pass: every picture that scenes name is judged before anything is asked about it."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mimicit.decoding import Picture, examine_all
+from mimicit.errors import SourceError
+from mimicit.images import UnusablePicture, read_bytes
+from mimicit.schema import (
+    Annotation,
+    Box,
+    ImageBytes,
+    ImageInfo,
+    ImageRef,
+    ImageRow,
+    Rejection,
+    Scene,
+)
+
+SAME_SHAPE = 0.02
+"""How much the ratio of a picture's sides may differ from the stated one, for rounding."""
+
+
+@dataclass(slots=True)
+class Media:
+    """The verdicts on all pictures, and which file each image id stands for.
+
+    Attributes:
+        infos: Verdicts by image id.
+        places: (root, name) of the file that an image id was first used for.
+        scenes: How many scenes were read.
+    """
+
+    infos: dict[str, ImageInfo] = field(default_factory=dict)
+    places: dict[str, tuple[str, str]] = field(default_factory=dict)
+    scenes: int = 0
+
+    @classmethod
+    def of(cls, items: Iterable[Scene | Rejection]) -> "Media":
+        """Judge every picture of some scenes, each once, on all cores."""
+        media = cls()
+        for info in examine_all(media._pictures(items)):
+            media.infos[info.id] = info
+        return media
+
+    def _pictures(self, items: Iterable[Scene | Rejection]) -> Iterator[Picture]:
+        for item in items:
+            if isinstance(item, Scene):
+                self.scenes += 1
+                for ref in item.images:
+                    if ref.id not in self.places:
+                        self.places[ref.id] = (ref.root, ref.name)
+                        yield ref.id, ref
+
+    def problems(self, scene: Scene) -> Iterator[Rejection]:
+        """Say which of a scene's pictures cannot be used, and why.
+
+        Raises:
+            SourceError: the scene was not there in the media pass.
+        """
+        for ref in scene.images:
+            if ref.id not in self.infos:
+                raise SourceError(f"the files of {scene.source!r} changed while they were read")
+            place, info = self.places[ref.id], self.infos[ref.id]
+            if place != (ref.root, ref.name):
+                detail = f"{ref.name!r} and {place[1]!r} have the same image id"
+                yield scene.reject("media", "image-id-conflict", ref.id, detail)
+            elif info.problem:
+                yield scene.reject("media", info.problem, ref.id, info.detail)
+
+    def fit(self, scene: Scene) -> tuple[Scene, list[Rejection]]:
+        """Give pictures without a stated size their own; drop boxes made for another picture.
+
+        Boxes are in pixels of the picture that was annotated. One that was only scaled since has
+        the same ratio of its sides; with another ratio it was cropped or turned, and its boxes
+        are wrong.
+        """
+        refs: list[ImageRef] = []
+        rejections: list[Rejection] = []
+        annotations: tuple[Annotation, ...] = scene.annotations
+        for place, ref in enumerate(scene.images):
+            info = self.infos[ref.id]
+            real = (info.width, info.height)
+            stated = ref.size or real
+            refs.append(dataclasses.replace(ref, size=stated))
+            if abs(stated[0] * real[1] / (stated[1] * real[0]) - 1) <= SAME_SHAPE:
+                continue
+            kept = tuple(a for a in annotations if not (isinstance(a, Box) and a.image == place))
+            if len(kept) < len(annotations):
+                count = len(annotations) - len(kept)
+                detail = f"{count} boxes are for a picture of {stated}, but it is {real}"
+                rejections.append(scene.reject("annotations", "size-mismatch", ref.id, detail))
+            annotations = kept
+        fitted = dataclasses.replace(
+            scene,
+            images=tuple(refs),
+            annotations=annotations,
+            vocabulary=() if rejections else scene.vocabulary,
+        )
+        return fitted, rejections
+
+    def row(self, ref: ImageRef) -> ImageRow:
+        """Read a picture for the image store: the bytes that were judged, and no others.
+
+        Raises:
+            SourceError: the file is not what it was.
+        """
+        info = self.infos[ref.id]
+        try:
+            data = read_bytes(ref)
+        except UnusablePicture as error:
+            raise SourceError(f"{ref.name!r} could be read, and now not: {error.detail}") from error
+        if hashlib.sha256(data).hexdigest() != info.sha256:
+            raise SourceError(f"{ref.name!r} changed while the dataset was being built")
+        return ImageRow(
+            image_id=ref.id,
+            image=ImageBytes(bytes=data, path=Path(ref.name).name),
+            sha256=info.sha256,
+            phash=info.phash,
+            width=info.width,
+            height=info.height,
+            format=info.format,
+            source_ref=ref.source_ref,
+            licence=ref.licence,
+        )
