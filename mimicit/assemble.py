@@ -53,12 +53,12 @@ class Assembly:
             SourceError: there is not one instruction.
         """
         tally, spool = self.tally, self._spool
-        if not spool.rows:
+        if not len(spool):
             why = ", ".join(f"{reason} ({n:,})" for (_, reason), n in tally.rejected.most_common(5))
             raise SourceError(f"not one instruction came out of {tally.scenes:,} scenes: {why}")
         spool.finish()
         with spool:
-            for row, found in _paired(spool, link(track(spool, "link", "instructions"), specs)):
+            for row, found in _paired(track(spool, "link", "instructions"), link(spool, specs)):
                 self._tables["instructions"].write(row)
                 if found:
                     self._tables["links"].write(found)

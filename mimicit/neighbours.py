@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-BLOCK_BYTES = 64 * 2**20
+BLOCK_BYTES = 16 * 2**20
 """Memory for one block of scores."""
 
 

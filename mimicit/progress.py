@@ -8,6 +8,8 @@ from typing import Protocol, TypeVar
 
 from tqdm import tqdm
 
+from mimicit.schema import Rejection
+
 T = TypeVar("T")
 
 
@@ -28,23 +30,29 @@ def silent(items: Iterable[T], _name: str, _unit: str) -> Iterator[T]:
 
 
 def on_terminal(items: Iterable[T], name: str, unit: str) -> Iterator[T]:
-    """Show a bar on a terminal; elsewhere, as in a log, a line now and then and at the end."""
+    """Show a bar on a terminal; elsewhere, as in a log, a line now and then and at the end.
+
+    Rejections among scenes are passed on and not counted.
+    """
     total = operator.length_hint(items) or None
     if sys.stderr.isatty():
-        yield from tqdm(items, desc=f"{name:<9}", unit=f" {unit}", total=total, dynamic_ncols=True)
+        with tqdm(desc=f"{name:<9}", unit=f" {unit}", total=total, dynamic_ncols=True) as bar:
+            for item in items:
+                yield item
+                bar.update(not isinstance(item, Rejection))
         return
     start = last = time.monotonic()
     count = 0
-    for count, item in enumerate(items, 1):
+    for item in items:
         yield item
+        count += not isinstance(item, Rejection)
         now = time.monotonic()
-        if now - last >= QUIET_SECONDS:
+        if count and now - last >= QUIET_SECONDS:
             last = now
             of_total = f" of {total:,}" if total else ""
             left = f", {(total - count) / count * (now - start):.0f} s left" if total else ""
             _line(f"{name}: {count:,}{of_total} {unit}, {count / (now - start):.0f}/s{left}")
-    seconds = max(time.monotonic() - start, 1e-9)
-    _line(f"{name}: {count:,} {unit} in {seconds:.1f} s")
+    _line(f"{name}: {count:,} {unit} in {time.monotonic() - start:.1f} s")
 
 
 def _line(text: str) -> None:

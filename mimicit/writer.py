@@ -127,7 +127,7 @@ class Spool:
         self._stack = ExitStack()
         sink = self._stack.enter_context(pa.OSFile(str(path), "wb"))
         self._writer = self._stack.enter_context(pa.ipc.new_file(sink, self._schema))
-        self.rows = 0
+        self._rows = 0
 
     def __enter__(self) -> "Spool":
         return self
@@ -144,7 +144,7 @@ class Spool:
     def write(self, row: Instruction) -> None:
         """Add an instruction."""
         self._pending.append(row)
-        self.rows += 1
+        self._rows += 1
         if len(self._pending) >= 4096:
             self._flush()
 
@@ -157,6 +157,9 @@ class Spool:
         if self._pending:
             self._writer.write_batch(to_batch(self._pending, self._schema))
             self._pending = []
+
+    def __len__(self) -> int:
+        return self._rows
 
     def __iter__(self) -> Iterator[Instruction]:
         with pa.OSFile(str(self._path), "rb") as source, pa.ipc.open_file(source) as reader:

@@ -1,7 +1,9 @@
 """The command line, run as users run it: as a process of its own."""
 
+import contextlib
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -163,6 +165,31 @@ def test_help_is_quick_because_nothing_heavy_is_imported(tmp_path: Path) -> None
         [sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True
     )
     assert loaded.stdout == "[]\n"
+
+
+def on_a_terminal(command: list[str], cwd: Path) -> str:
+    """Run a command as on a terminal, and return what it shows."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        command, cwd=cwd, env=ENVIRONMENT | {"COLUMNS": "100"}, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the other side is closed at the end
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+    os.close(ours)
+    assert process.returncode == 0
+    return shown.decode()
+
+
+def test_a_terminal_shows_bars_with_rate_and_time_of_arrival(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mimicit", "build", "-s", "coco", "--sample"]
+    shown = on_a_terminal(command, tmp_path)
+    for name in ("media", "assemble", "link"):
+        assert re.search(
+            rf"{name} *: +100%\|.*\| (10/10|45/45) \[\d\d:\d\d<\d\d:\d\d, .*/s\]", shown
+        )
 
 
 def test_stopping_by_hand_changes_nothing(coco: Coco, tmp_path: Path) -> None:
