@@ -1,12 +1,15 @@
 """The command line, run as users run it: as a process of its own."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -170,8 +173,9 @@ def test_help_is_quick_because_nothing_heavy_is_imported(tmp_path: Path) -> None
 def on_a_terminal(command: list[str], cwd: Path) -> str:
     """Run a command as on a terminal, and return what it shows."""
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     with subprocess.Popen(
-        command, cwd=cwd, env=ENVIRONMENT | {"COLUMNS": "100"}, stdout=theirs, stderr=theirs
+        command, cwd=cwd, env=ENVIRONMENT, stdout=theirs, stderr=theirs
     ) as process:
         os.close(theirs)
         shown = b""
