@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mimicit import __version__
 from mimicit.errors import InvalidDataset, MimicitError, UsageError
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from mimicit.pipeline import Summary
 
 app = typer.Typer(
-    help="Build multi-modal in-context instruction datasets.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -33,6 +33,22 @@ def main() -> None:
         where = f": {error.filename!r}" if error.filename else ""
         _say(f"mimicit: {error.strerror or error}{where}")
         sys.exit(MimicitError.exit_code)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"mimicit {__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback(help="Build multi-modal in-context instruction datasets.")
+def _before_commands(
+    version: Annotated[  # its callback has done it all
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
 
 
 @app.command()
@@ -189,7 +205,7 @@ def _print_summary(summary: "Summary") -> None:
 
 @app.command()
 def validate(directory: Annotated[Path, typer.Argument(help="A dataset directory.")]) -> None:
-    """Prove that a dataset keeps its rules, or list every violation and exit with 4."""
+    """List what breaks a dataset's rules; exit with 4 if anything does."""
     from mimicit.validate import find_problems
 
     problems = find_problems(directory)

@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import ctypes.util
 import errno
+import glob
 import os
 import shutil
 import sys
@@ -87,7 +88,7 @@ def _lock(directory: Path) -> int | None:
 
 def _remove_abandoned(target: Path) -> None:
     """Remove what killed builds of the same target left; those still running hold a lock."""
-    for leftover in target.parent.glob(f"{_prefix(target)}*"):
+    for leftover in target.parent.glob(f"{glob.escape(_prefix(target))}*"):
         handle = _lock(leftover)
         if handle is not None:
             shutil.rmtree(leftover, ignore_errors=True)

@@ -2,10 +2,10 @@
 
 import io
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
@@ -28,7 +28,7 @@ class ImageStore(Mapping[str, Image.Image]):
             for group in range(parquet.num_row_groups):
                 ids = parquet.read_row_group(group, columns=["image_id"]).column(0).to_pylist()
                 self._places.update((name, (number, group, row)) for row, name in enumerate(ids))
-        self._group = lru_cache(maxsize=1)(self._read_group)
+        self._last: tuple[tuple[int, int], pa.Array] | None = None
 
     @classmethod
     def open(cls, directory: str | Path) -> "ImageStore":
@@ -50,7 +50,9 @@ class ImageStore(Mapping[str, Image.Image]):
             KeyError: there is no such picture.
         """
         file, group, row = self._places[image_id]
-        return cast("bytes", self._group(file, group)[row].as_py())
+        if self._last is None or self._last[0] != (file, group):
+            self._last = (file, group), self._read_group(file, group)
+        return cast("bytes", self._last[1][row].as_py())
 
     def __getitem__(self, image_id: str) -> Image.Image:
         data = self.read(image_id)
@@ -65,6 +67,10 @@ class ImageStore(Mapping[str, Image.Image]):
     def __len__(self) -> int:
         return len(self._places)
 
-    def _read_group(self, file: int, group: int):  # type: ignore[no-untyped-def]
+    def __getstate__(self) -> dict[str, object]:
+        """Leave the row group behind when a store is handed to a worker process."""
+        return {**self.__dict__, "_last": None}
+
+    def _read_group(self, file: int, group: int) -> pa.Array:
         table = pq.ParquetFile(self._files[file]).read_row_group(group, columns=["image.bytes"])
         return table.column("image").combine_chunks().field("bytes")

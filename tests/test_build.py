@@ -1,6 +1,7 @@
 """Whole builds: what comes out, what is turned away, and that the same gives the same."""
 
 import json
+import pickle
 import random
 import shutil
 from collections import Counter
@@ -81,6 +82,7 @@ def test_pictures_are_stored_as_they_were(sample: Path) -> None:
     assert store["LA_IMG_900000000004"].size == (451, 300)
     assert len(store) == len(set(store)) == 10
     assert "LA_IMG_0" not in store
+    assert pickle.loads(pickle.dumps(store)).read("LA_IMG_900000000004") == original.read_bytes()
     with pytest.raises(SourceError):
         mimicit.ImageStore.open(sample / "nowhere")
 

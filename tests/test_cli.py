@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from conftest import Coco
 
+from mimicit import __version__
+
 ENVIRONMENT = {
     k: v for k, v in os.environ.items() if k not in {"MIMICIT_DATA", "SOURCE_DATE_EPOCH"}
 }
@@ -147,6 +149,10 @@ def test_sources_and_schema_are_printed(tmp_path: Path) -> None:
     assert re.search(r"^coco: COCO photographs.*\n  -o root=… ", listed.stdout)
     schema = json.loads(mimicit("schema", cwd=tmp_path).stdout)
     assert schema["required"][:2] == ["id", "instruction"]
+
+
+def test_the_version_is_shown(tmp_path: Path) -> None:
+    assert mimicit("--version", cwd=tmp_path).stdout == f"mimicit {__version__}\n"
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported(tmp_path: Path) -> None:
