@@ -7,7 +7,7 @@ from mimicit import templates
 from mimicit.card import Tally
 from mimicit.checks import check
 from mimicit.context_linker import LinkSpec, link
-from mimicit.errors import SourceError
+from mimicit.errors import InvalidDataset, SourceError
 from mimicit.media import Media
 from mimicit.progress import Track
 from mimicit.schema import Exchange, Instruction, Links, Rejection, Scene
@@ -26,6 +26,7 @@ class Assembly:
             for name in ("instructions", "images", "links", "rejected")
         }
         self._spool = Spool(directory / "spool.arrow")
+        self._first_detail = ""
         self._scenes: set[str] = set()
         self._pictures: set[str] = set()
         self._digests: set[str] = set()
@@ -37,6 +38,7 @@ class Assembly:
         for row in self._rows(item):
             if isinstance(row, Rejection):
                 self.tally.rejected[row.stage, row.reason] += 1
+                self._first_detail = self._first_detail or f"{row.record}: {row.detail}"
                 self._tables["rejected"].write(row)
             else:
                 self.tally.kinds[row.kind] += 1
@@ -55,7 +57,10 @@ class Assembly:
         tally, spool = self.tally, self._spool
         if not len(spool):
             why = ", ".join(f"{reason} ({n:,})" for (_, reason), n in tally.rejected.most_common(5))
-            raise SourceError(f"not one instruction came out of {tally.scenes:,} scenes: {why}")
+            raise SourceError(
+                f"not one instruction came out of {tally.scenes:,} scenes: {why}\n"
+                f"the first: {self._first_detail}"
+            )
         spool.finish()
         with spool:
             for row, found in _paired(track(spool, "link", "instructions"), link(spool, specs)):
@@ -140,3 +145,5 @@ def _paired(
             following = next(links, None)
         else:
             yield row, None
+    if following:  # links out of step with their instructions would be lost: never published
+        raise InvalidDataset([f"links: {following.query_id!r} is out of order"])

@@ -6,7 +6,7 @@ its features written out and its number of rows, which `datasets` checks when it
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,16 +52,32 @@ def read_counts(card: str) -> dict[str, int]:
     """Read from a card how many rows each table is said to have.
 
     Raises:
-        ValueError: the card has no YAML, or not of this form.
+        ValueError: the card has no YAML, or not of this form, or it sends `datasets` elsewhere
+            than to the tables' own shards.
     """
     found = re.match(r"---\n(.*?)\n---\n", card, re.DOTALL)
     try:
-        info = yaml.safe_load(found[1] if found else "")["dataset_info"]
-        return {
-            entry["config_name"]: sum(s["num_examples"] for s in entry["splits"]) for entry in info
+        front = yaml.safe_load(found[1] if found else "")
+        counts = {
+            entry["config_name"]: sum(s["num_examples"] for s in entry["splits"])
+            for entry in front["dataset_info"]
         }
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise ValueError("no dataset_info with the number of rows of each table") from error
+    if front.get("configs") != _configs(counts):
+        raise ValueError("its configs do not name the shards of the tables that it counts")
+    return counts
+
+
+def _configs(tables: Iterable[str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "config_name": table,
+            **({"default": True} if table == "instructions" else {}),
+            "data_files": [{"split": SPLIT, "path": f"{table}/{SPLIT}-*.parquet"}],
+        }
+        for table in tables
+    ]
 
 
 def _title(config: BuildConfig) -> str:
@@ -89,14 +105,7 @@ def _front_matter(
         "task_categories": ["visual-question-answering", "image-text-to-text"],
         "size_categories": [next((name for bound, name in sizes if rows < bound), "n>1M")],
         "tags": ["mimic-it", "in-context-learning", "instruction-tuning", "mimicit"],
-        "configs": [
-            {
-                "config_name": table,
-                **({"default": True} if table == "instructions" else {}),
-                "data_files": [{"split": SPLIT, "path": f"{table}/{SPLIT}-*.parquet"}],
-            }
-            for table in counts
-        ],
+        "configs": _configs(counts),
         "dataset_info": [
             {
                 "config_name": table,
@@ -147,11 +156,7 @@ def _body(counts: dict[str, int], tally: Tally, config: BuildConfig) -> str:
         )
     parts.append("## Where it comes from\n")
     parts += [f"- `{s.name}`: {_origin(s)}" for s in config.sources]
-    parts.append("\n## How it was made\n")
-    parts.append(
-        "`mimicit build --config build.yaml` makes it again, from:\n\n"
-        f"```yaml\n{config.to_yaml()}```\n"
-    )
+    parts.append("\n`mimicit build --config build.yaml` makes it again.\n")
     return "\n".join(parts)
 
 

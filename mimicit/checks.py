@@ -16,6 +16,11 @@ SPECIAL_TOKENS = re.compile(
 )
 """Tokens that trainers give a meaning of their own (Otter, LLaVA, ChatML, Llama)."""
 
+HIDDEN = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff\\u202a-\\u202e\\u2066-\\u2069]"
+)
+"""Control characters, halves of surrogate pairs, and marks that turn the direction of writing."""
+
 LEAKS = re.compile(
     r"\b(no (image|picture|photo)s? (here|to (see|caption|describe|provide))|"
     r"(can ?not|can't|unable to|could not|couldn't) (see|view|load|open) "
@@ -29,11 +34,11 @@ LEAKS = re.compile(
 
 def text_problem(text: str) -> str:
     """Give the reason a piece of text cannot be published, or ""."""
-    if not text.strip():
+    if not re.search(r"\w", text):
         return "empty"
     if SPECIAL_TOKENS.search(text):
         return "special-token"
-    if any((ord(c) < 32 and c not in "\n\t") or 0xD800 <= ord(c) < 0xE000 for c in text):
+    if HIDDEN.search(text):
         return "control-character"
     if LEAKS.search(text):
         return "annotation-leak"

@@ -1,5 +1,6 @@
 """The command line: parse, one call, print. Heavy imports wait inside their command."""
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -24,6 +25,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; an error raised on purpose ends in its message and its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name the terminal cannot spell is no error
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except MimicitError as error:

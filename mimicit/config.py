@@ -1,5 +1,6 @@
 """What a build is asked to do, as a user writes it and as a dataset records it."""
 
+import contextlib
 import datetime as dt
 import os
 from pathlib import Path
@@ -26,7 +27,8 @@ class SourceConfig(BaseModel):
         """Take YAML's true, 3 and null as the text a user would type."""
         if not isinstance(options, dict):
             return options
-        return {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in options.items()}
+        given = {k: v for k, v in options.items() if v is not None}
+        return {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in given.items()}
 
 
 class BuildConfig(BaseModel):
@@ -54,16 +56,41 @@ class BuildConfig(BaseModel):
     only: list[str] = []
     date: dt.date | None = None
 
+    @field_validator("date", mode="before")
+    @classmethod
+    def _no_number(cls, date: object) -> object:
+        """Refuse a bare number, which would be taken for seconds since 1970."""
+        if isinstance(date, int | float) or (isinstance(date, str) and date.strip().isdigit()):
+            raise ValueError("a date is written YYYY-MM-DD")  # pydantic's way
+        return date
+
     def to_yaml(self) -> str:
-        """Write the configuration; a path below the home directory is written with `~`."""
+        """Write the configuration, paths as `portable` spells them."""
         content = self.model_dump(mode="json", exclude_defaults=True)
-        home = str(Path.home()) + os.sep
         for source in content["sources"]:
-            for key, text in source.get("options", {}).items():
-                source["options"][key] = (
-                    f"~{os.sep}{text[len(home) :]}" if text.startswith(home) else text
-                )
+            options = source.get("options", {})
+            source.update(
+                {"options": {k: portable(v) for k, v in options.items()}} if options else {}
+            )
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def portable(text: str) -> str:
+    """Spell an absolute path as little as it can be: a dataset is published, its disk is not.
+
+    Relative to the working directory, or to the home directory as `~`; only what shares no
+    directory with either stays absolute.
+    """
+    path = Path(text)
+    if not path.is_absolute():
+        return text
+    with contextlib.suppress(ValueError):  # another drive
+        common = os.path.commonpath([path, Path.cwd()])
+        if common != path.anchor:
+            return os.path.relpath(path)
+    with contextlib.suppress(ValueError, RuntimeError):
+        return str(Path("~") / path.relative_to(Path.home()))
+    return text
 
 
 def read_config(path: Path) -> dict[str, object]:
@@ -74,7 +101,7 @@ def read_config(path: Path) -> dict[str, object]:
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UsageError(f"cannot read the configuration {str(path)!r}: {error}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{str(path)!r} is no configuration: expected settings such as `sources:`")

@@ -194,7 +194,10 @@ def _fill(  # noqa: PLR0913  # one step of `link`, with its state
 def _rotate(places: list[int], query: int) -> Candidates:
     """Propose the places after the query's, round and round, so that none is always first."""
     start = bisect_right(places, query)
-    return ((place, 1.0) for place in places[start:] + places[:start])
+    turned = itertools.chain(
+        itertools.islice(places, start, None), itertools.islice(places, 0, start)
+    )
+    return ((place, 1.0) for place in turned)
 
 
 def _same_image(catalogue: Catalogue, _spec: LinkSpec) -> Proposer:
@@ -228,7 +231,7 @@ def _similar_text(catalogue: Catalogue, spec: LinkSpec) -> Proposer:
         proposed = []
         for other, score in zip(found[0].tolist(), found[1].tolist(), strict=True):
             places = catalogue.by_scene[other]
-            start = _hash(spec.seed, catalogue.ids[query], other) % len(places)
+            start = _hash(spec.seed, catalogue.ids[query], catalogue.ids[places[0]]) % len(places)
             proposed += [(place, score) for place in places[start:] + places[:start]]
         yield from (each for each in proposed if catalogue.kinds[each[0]] == kind)
         yield from (each for each in proposed if catalogue.kinds[each[0]] != kind)

@@ -42,7 +42,7 @@ class Dataset(Sequence[Example]):
         )
 
     def _files(self, table: str) -> list[Path]:
-        return sorted((self.directory / table).glob("*.parquet"))
+        return sorted((self.directory / table).glob("[!.]*.parquet"))
 
     def _table(self, name: str) -> pa.Table:
         files = self._files(name)

@@ -23,8 +23,13 @@ from mimicit.schema import ImageInfo, ImageRef
 TIMEOUT_SECONDS = 60.0
 """How long one picture may take before its decoder is given up."""
 
+FAILURES = {
+    "hang": "no verdict in time, twice",
+    "crash": "the decoder died over this file, twice",
+}
+
 MEMORY_BYTES = 4 * 2**30
-"""Address space of a child."""
+"""Address space of a child, unless `$MIMICIT_DECODER_MEMORY` says otherwise."""
 
 Picture = tuple[str, ImageRef | bytes]
 """What is judged: an image id, and where its bytes are or what they are."""
@@ -35,6 +40,8 @@ class Decoder:
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
+        self._failure = "crash"
+        self._stopped = False
 
     def _start(self) -> subprocess.Popen[bytes]:
         package_root = str(Path(__file__).resolve().parent.parent)
@@ -44,11 +51,29 @@ class Decoder:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path},
+            # One thread each: the children are as many as the cores, and threads take memory.
+            env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
         )
 
     def examine(self, image_id: str, source: ImageRef | bytes) -> ImageInfo:
-        """Judge one picture; a child that dies or hangs over it is a verdict too."""
+        """Judge one picture; a child that dies or hangs over it twice is a verdict too.
+
+        Once may be chance (a machine short of memory), and chance must not decide what a dataset
+        holds.
+        """
+        for _ in range(2):
+            info = None if self._stopped else self._try(image_id, source)
+            if info:
+                return info
+        detail = FAILURES[self._failure]
+        return ImageInfo(image_id, problem=f"decoder-{self._failure}", detail=detail)
+
+    def stop(self) -> None:
+        """End the child for good; a picture under way is given up."""
+        self._stopped = True
+        self.close()
+
+    def _try(self, image_id: str, source: ImageRef | bytes) -> ImageInfo | None:
         child = self._child = self._child or self._start()
         hung = threading.Event()
 
@@ -63,15 +88,10 @@ class Decoder:
             answer = _ask(child, image_id, source)
         finally:
             watchdog.cancel()
-        if answer:
-            return ImageInfo(**json.loads(answer))
-        self.close()
-        if hung.is_set():
-            detail = f"no verdict after {TIMEOUT_SECONDS:.0f} s"
-            return ImageInfo(image_id, problem="decoder-hang", detail=detail)
-        return ImageInfo(
-            image_id, problem="decoder-crash", detail="the decoder died over this file"
-        )
+        if hung.is_set() or not answer:
+            self.close()
+            self._failure = "hang" if hung.is_set() else "crash"
+        return ImageInfo(**json.loads(answer)) if answer else None
 
     def close(self) -> None:
         """End the child, if there is one."""
@@ -109,7 +129,9 @@ def _ask(child: subprocess.Popen[bytes], image_id: str, source: ImageRef | bytes
 
 def examine_all(pictures: Iterable[Picture]) -> Generator[ImageInfo, None, None]:
     """Judge many pictures on all cores, in order, with a bounded number under way."""
-    workers = os.cpu_count() or 1
+    workers = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
     decoders = [Decoder() for _ in range(workers)]
     for decoder in decoders:
@@ -132,7 +154,11 @@ def examine_all(pictures: Iterable[Picture]) -> Generator[ImageInfo, None, None]
         while window:
             yield window.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        for future in window:
+            future.cancel()
+        for decoder in decoders:
+            decoder.stop()
+        pool.shutdown()
         for decoder in decoders:
             decoder.close()
 
@@ -144,7 +170,8 @@ def _serve() -> None:
     with suppress(ImportError, ValueError, OSError):  # not on Windows; a lower limit is in force
         import resource  # noqa: PLC0415
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        limit = int(os.environ.get("MIMICIT_DECODER_MEMORY", MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     source: ImageRef | bytes
     for line in iter(sys.stdin.buffer.readline, b""):
         header = json.loads(line)

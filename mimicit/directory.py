@@ -9,10 +9,11 @@ import ctypes
 import ctypes.util
 import errno
 import glob
+import json
 import os
+import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,19 +33,22 @@ def replacing(target: Path) -> Iterator[Path]:
     target = Path(os.path.abspath(target))  # noqa: PTH100  # `resolve` would follow a link
     if target.is_symlink():
         target = target.resolve()
+    if Path.cwd().is_relative_to(target):
+        raise UsageError(f"--out {str(target)!r} holds the working directory; name another one")
+    if set("[]*?") & set(target.name):
+        raise UsageError(
+            f"--out {target.name!r}: `load_dataset` cannot open a name with [ ] * or ?"
+        )
     _refuse_foreign(target)
     missing = [parent for parent in target.parents if not parent.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(target)
-        staging = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=target.parent))
+        staging, handle = _stage(target)
     except OSError as error:
         raise UsageError(f"cannot write to {str(target.parent)!r}: {error.strerror}") from error
-    handle = _lock(staging)
     try:
         yield staging
         _sync(staging)
-        staging.chmod(0o777 & ~_umask())
         _refuse_foreign(target)
         _swap(staging, target)
     finally:
@@ -61,44 +65,69 @@ def _prefix(target: Path) -> str:
 
 
 def _refuse_foreign(target: Path) -> None:
+    """Refuse to replace what is not a dataset, or a dataset with something else in it.
+
+    Raises:
+        UsageError: as said.
+    """
     if not target.exists():
         return
     if not target.is_dir():
         raise UsageError(f"--out {str(target)!r} is a file; name a directory")
-    if any(target.iterdir()) and not (target / MARKER).is_file():
+    inside = {path.name for path in target.iterdir()}
+    if not inside:
+        return
+    try:
+        content = json.loads((target / MARKER).read_text(encoding="utf-8"))
+        ours = {MARKER, *(name.split("/")[0] for name in content["files"])}
+        known = "schema_version" in content
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        known = False
+    if not known:
         raise UsageError(
-            f"--out {str(target)!r} holds files, but no {MARKER}: not a dataset made by "
-            "mimicit, so it is left alone. Name another directory, or empty this one."
+            f"--out {str(target)!r} holds files, but not a dataset made by mimicit, so it is left "
+            "alone. Name another directory, or empty this one."
+        )
+    foreign = sorted(inside - ours)
+    if foreign:
+        raise UsageError(
+            f"--out {str(target)!r} is a dataset, but {foreign[0]!r} in it is not mimicit's and "
+            "would be lost. Move it away, or name another directory."
         )
 
 
-def _lock(directory: Path) -> int | None:
-    """Hold a lock that ends with this process, however it ends; None where there are no locks."""
+def _stage(target: Path) -> tuple[Path, int | None]:
+    """Make the new directory, locked as long as this process lives; remove abandoned ones.
+
+    One build of a target at a time does this, so that none removes what another has just made.
+    """
+    with contextlib.ExitStack() as stack:
+        parent = _lock(target.parent, wait=True)
+        if parent is not None:
+            stack.callback(os.close, parent)
+        for leftover in target.parent.glob(f"{glob.escape(_prefix(target))}*"):
+            abandoned = _lock(leftover)
+            if abandoned is not None:
+                shutil.rmtree(leftover, ignore_errors=True)
+                os.close(abandoned)
+        staging = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}")
+        staging.mkdir()
+        return staging, _lock(staging)
+
+
+def _lock(directory: Path, *, wait: bool = False) -> int | None:
+    """Hold a lock that ends with this process, however it ends; None where there is none."""
     try:
         import fcntl  # noqa: PLC0415  # not on Windows
-    except ImportError:
+
+        handle = os.open(directory, os.O_RDONLY)
+    except (ImportError, OSError):
         return None
-    handle = os.open(directory, os.O_RDONLY)
     with contextlib.suppress(OSError):
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         return handle
     os.close(handle)
     return None
-
-
-def _remove_abandoned(target: Path) -> None:
-    """Remove what killed builds of the same target left; those still running hold a lock."""
-    for leftover in target.parent.glob(f"{glob.escape(_prefix(target))}*"):
-        handle = _lock(leftover)
-        if handle is not None:
-            shutil.rmtree(leftover, ignore_errors=True)
-            os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _sync(directory: Path) -> None:
@@ -115,17 +144,19 @@ def _sync(directory: Path) -> None:
 
 def _swap(new: Path, target: Path) -> None:
     """Put `new` in the place of `target`; what was there is at `new` afterwards."""
-    if target.exists() and _exchange(new, target):
-        return
-    if (
-        target.exists()
-    ):  # a file system that cannot exchange: two renames, the shortest gap there is
-        old = new.with_name(new.name + "-old")
+    if not target.exists():
+        new.rename(target)
+    elif not _exchange(new, target):
+        # A file system that cannot exchange: two renames, the shortest gap there is. The old one
+        # waits under a name that is never cleaned up, and comes back if the second rename fails.
+        old = target.with_name(f".{target.name}.replaced-{secrets.token_hex(4)}")
         target.rename(old)
-        new.rename(target)
+        try:
+            new.rename(target)
+        except OSError:
+            old.rename(target)
+            raise
         old.rename(new)
-    else:
-        new.rename(target)
     with contextlib.suppress(OSError):
         handle = os.open(target.parent, os.O_RDONLY)
         os.fsync(handle)

@@ -93,7 +93,7 @@ def tidy(text: str) -> str:
     """Mend a caption's white space, its first letter and its full stop, and nothing else."""
     text = " ".join(text.split()).strip("\"' ")
     text = re.sub(r"\s+([.,;:!?])", r"\1", text)
-    text = re.sub(r"\.{2,}$", ".", text).rstrip(",;:- ")
+    text = text.rstrip(".") + "." if text.endswith("..") else text.rstrip(",;:- ")
     if text.isupper() and len(text) > 12:
         text = text.lower()
     text = text[:1].upper() + text[1:]

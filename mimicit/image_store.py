@@ -1,6 +1,5 @@
 """Pictures by id, from a dataset's `images` table: a mapping from image id to picture."""
 
-import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
@@ -41,7 +40,7 @@ class ImageStore(Mapping[str, Image.Image]):
         if not directory.is_dir():
             raise SourceError(f"no directory {str(directory)!r}")
         inner = directory / "images"
-        return cls(sorted((inner if inner.is_dir() else directory).glob("*.parquet")))
+        return cls(sorted((inner if inner.is_dir() else directory).glob("[!.]*.parquet")))
 
     def read(self, image_id: str) -> bytes:
         """Return a picture's file, as it was stored.
@@ -58,8 +57,8 @@ class ImageStore(Mapping[str, Image.Image]):
         data = self.read(image_id)
         try:
             return decode(data)
-        except UnusablePicture:  # a format of a later version, or a file changed since
-            return Image.open(io.BytesIO(data))
+        except UnusablePicture as error:
+            raise SourceError(f"picture {image_id!r} does not decode: {error}") from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)

@@ -39,6 +39,9 @@ class UnusablePicture(Exception):  # noqa: N818  # never reaches a user: it carr
         super().__init__(f"{reason}: {detail}")
 
 
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
 def resolve(ref: ImageRef) -> Path:
     """Turn a reference into a path, which is below the reference's root or refused.
 
@@ -49,7 +52,7 @@ def resolve(ref: ImageRef) -> Path:
     """
     name = ref.name.replace("\\", "/")
     parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts or ":" in parts[0] or "\0" in name:
+    if not parts or name.startswith("/") or ".." in parts or _DRIVE.match(name) or "\0" in name:
         raise UnusablePicture(
             "unsafe-path", f"{ref.name!r} does not stay below the images directory"
         )
@@ -59,7 +62,7 @@ def resolve(ref: ImageRef) -> Path:
         mode = path.stat().st_mode if path.is_relative_to(root) else None
     except FileNotFoundError:
         raise UnusablePicture("missing-file", f"no file {name!r}") from None
-    except (OSError, RuntimeError):  # a name too long, a loop of links, no right to look
+    except (OSError, RuntimeError, ValueError):  # too long, a loop of links, no spelling in bytes
         raise UnusablePicture("missing-file", f"{name!r} cannot be looked up") from None
     if mode is None:
         raise UnusablePicture(

@@ -30,13 +30,15 @@ class Media:
 
     Attributes:
         infos: Verdicts by image id.
-        places: (root, name) of the file that an image id was first used for.
+        places: Which picture of which file an image id was first used for.
         scenes: How many scenes were read.
+        rejections: How many records the sources left out.
     """
 
     infos: dict[str, ImageInfo] = field(default_factory=dict)
-    places: dict[str, tuple[str, str]] = field(default_factory=dict)
+    places: dict[str, tuple[object, ...]] = field(default_factory=dict)
     scenes: int = 0
+    rejections: int = 0
 
     @classmethod
     def of(cls, items: Iterable[Scene | Rejection]) -> "Media":
@@ -48,11 +50,12 @@ class Media:
 
     def _pictures(self, items: Iterable[Scene | Rejection]) -> Iterator[Picture]:
         for item in items:
+            self.rejections += isinstance(item, Rejection)
             if isinstance(item, Scene):
                 self.scenes += 1
                 for ref in item.images:
                     if ref.id not in self.places:
-                        self.places[ref.id] = (ref.root, ref.name)
+                        self.places[ref.id] = _place(ref)
                         yield ref.id, ref
 
     def problems(self, scene: Scene) -> Iterator[Rejection]:
@@ -65,8 +68,8 @@ class Media:
             if ref.id not in self.infos:
                 raise SourceError(f"the files of {scene.source!r} changed while they were read")
             place, info = self.places[ref.id], self.infos[ref.id]
-            if place != (ref.root, ref.name):
-                detail = f"{ref.name!r} and {place[1]!r} have the same image id"
+            if place != _place(ref):
+                detail = f"{ref.source_ref!r} and {place[1]!r} have the same image id"
                 yield scene.reject("media", "image-id-conflict", ref.id, detail)
             elif info.problem:
                 yield scene.reject("media", info.problem, ref.id, info.detail)
@@ -86,6 +89,14 @@ class Media:
             real = (info.width, info.height)
             stated = ref.size or real
             refs.append(dataclasses.replace(ref, size=stated))
+            if ref.size is None:
+                annotations, outside = _cut(annotations, place, real)
+                rejections += [
+                    scene.reject(
+                        "annotations", "empty-box", ref.id, f"{box.label!r} lies outside of {real}"
+                    )
+                    for box in outside
+                ]
             if abs(stated[0] * real[1] / (stated[1] * real[0]) - 1) <= SAME_SHAPE:
                 continue
             kept = tuple(a for a in annotations if not (isinstance(a, Box) and a.image == place))
@@ -126,3 +137,25 @@ class Media:
             source_ref=ref.source_ref,
             licence=ref.licence,
         )
+
+
+def _place(ref: ImageRef) -> tuple[object, ...]:
+    return ref.root, ref.name, ref.member, ref.time
+
+
+def _cut(
+    annotations: tuple[Annotation, ...], image: int, size: tuple[int, int]
+) -> tuple[tuple[Annotation, ...], list[Box]]:
+    """Cut the boxes of one picture to its size; return those that lie outside as well."""
+    kept: list[Annotation] = []
+    outside: list[Box] = []
+    for annotation in annotations:
+        if not isinstance(annotation, Box) or annotation.image != image:
+            kept.append(annotation)
+            continue
+        box = annotation.within(size)
+        if box is None:
+            outside.append(annotation)
+        else:
+            kept.append(box)
+    return tuple(kept), outside

@@ -3,6 +3,7 @@
 Grammar is the library `inflect`'s. What keeps a template honest is in `prompts/nouns.yaml`.
 """
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,10 @@ MASS, PAIRS, OVERLOOKED = _KNOWN.mass, _KNOWN.pairs, _KNOWN.overlooked
 VAGUE, GENERIC = _KNOWN.vague, _KNOWN.generic
 
 
+_PLAIN = re.compile(r"\w+(?:[ '-]\w+)*")
+"""Labels that are words; in others the library finds a syntax of its own, such as `a|b`."""
+
+
 @cache
 def _english() -> "inflect.engine":
     """Load the grammar when the first label needs it: it takes more than a second of CPU."""
@@ -54,7 +59,7 @@ def one(label: str) -> str:
         return f"some {label}"
     if label in PAIRS:
         return f"a pair of {label}"
-    return _english().a(label)
+    return str(_english().a(label)) if _PLAIN.fullmatch(label) else f"a {label}"
 
 
 @cache
@@ -66,7 +71,7 @@ def many(label: str) -> str:
         return f"pairs of {label}"
     if label.isupper():
         return f"{label}s"
-    return _english().plural_noun(label)
+    return str(_english().plural_noun(label)) if _PLAIN.fullmatch(label) else f"{label}s"
 
 
 def number(count: int) -> str:

@@ -8,13 +8,13 @@ ids point into a separate image store.
 With the templates as the teacher there is nothing to ask, and the second pass is empty.
 """
 
+import importlib.metadata
 import itertools
+import operator
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import pyarrow as pa
 
 from mimicit import __version__
 from mimicit.assemble import Assembly
@@ -22,7 +22,7 @@ from mimicit.card import Tally, write_card
 from mimicit.config import BuildConfig, SourceConfig
 from mimicit.context_linker import LinkSpec
 from mimicit.directory import replacing
-from mimicit.errors import UsageError
+from mimicit.errors import SourceError, UsageError
 from mimicit.generators import Counted, Generator, open_source
 from mimicit.media import Media
 from mimicit.progress import Track, silent
@@ -77,7 +77,7 @@ def build(config: BuildConfig, out: str | Path, *, track: Track = silent) -> Sum
     start = time.monotonic()
     sources = [_Source(entry, config) for entry in config.sources]
     specs = {
-        s.generator.name: LinkSpec.parse(config.link or s.generator.link, config.shots, config.seed)
+        s.generator.name: LinkSpec.parse(_link(config, s.generator), config.shots, config.seed)
         for s in sources
     }
     with replacing(Path(out)) as directory:
@@ -118,14 +118,14 @@ class _Source:
 
     def scenes(self) -> Iterator[Scene | Rejection]:
         items = self.generator.scenes()
-        if self._limit is None and not self._only:
-            return items
-        total = len(self._only) or self._limit or 0
+        total = len(self._only) or self._limit or operator.length_hint(items)
         return Counted(self._some(items), total)
 
     def _some(self, items: Iterator[Scene | Rejection]) -> Iterator[Scene | Rejection]:
         left = self._limit
         for item in items:
+            if item.source != self.generator.name:
+                raise SourceError(f"source {self.generator.name!r} gives scenes of {item.source!r}")
             if self._only and not self._wanted(item):
                 continue
             if isinstance(item, Scene) and left is not None:
@@ -137,25 +137,31 @@ class _Source:
     def _wanted(self, item: Scene | Rejection) -> bool:
         """Tell whether `--only` names a scene: by its id, without zeros too, or a picture's id."""
         if isinstance(item, Rejection):
-            names = {item.scene_id, item.scene_id.lstrip("0")}
+            names = {item.scene_id, f"{self.generator.prefix}_IMG_{item.scene_id}"}
         else:
-            names = {item.id, item.id.lstrip("0"), *(ref.id for ref in item.images)}
-            self.found |= self._only & names
+            names = {item.id, *(ref.id for ref in item.images)}
+        names |= {name.lstrip("0") or "0" for name in names if name}
+        self.found |= self._only & names
         return not self._only.isdisjoint(names)
+
+
+def _link(config: BuildConfig, generator: Generator) -> str:
+    return generator.link if config.link is None else config.link
 
 
 def _refuse_unknown(config: BuildConfig, sources: list[_Source], media: Media) -> None:
     """Refuse to build from less than was asked for.
 
     Raises:
-        UsageError: `--only` names what is not there, or there is no scene at all.
+        UsageError: `--only` names what is not there.
+        SourceError: there is nothing at all.
     """
     if config.limit is None:
         unknown = sorted(set(config.only).difference(*(source.found for source in sources)))
         if unknown:
             raise UsageError(f"--only {unknown[0]!r} names no scene and no picture of the sources")
-    if not media.scenes:
-        raise UsageError("the sources have no scene" + (" that --only names" * bool(config.only)))
+    if not media.scenes and not media.rejections:
+        raise SourceError("the sources have no scene: their files list no picture")
 
 
 def _describe(directory: Path, entries: list[FileEntry], tally: Tally, config: BuildConfig) -> None:
@@ -163,7 +169,9 @@ def _describe(directory: Path, entries: list[FileEntry], tally: Tally, config: B
     (directory / "build.yaml").write_text(config.to_yaml(), encoding="utf-8")
     write_card(directory, entries, tally, config)
     listed = [*entries, *(describe(directory / name, name) for name in ("README.md", "build.yaml"))]
-    versions = {"mimicit": __version__, "pyarrow": pa.__version__}
+    versions = {"mimicit": __version__} | {
+        name: importlib.metadata.version(name) for name in ("inflect", "numpy", "pillow", "pyarrow")
+    }
     provenance: dict[str, object] = {"versions": versions, "teacher": config.teacher}
     if config.date:
         provenance["date"] = config.date.isoformat()

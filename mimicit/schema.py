@@ -12,7 +12,7 @@ its Arrow schema, its JSON Schema and its Hugging Face features are derived from
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -119,6 +119,15 @@ class Box:
     area: float | None = None
     crowd: bool = False
     image: int = 0
+
+    def within(self, size: tuple[int, int]) -> "Box | None":
+        """Cut the box to a picture of (width, height); None where nothing is left of it."""
+        left, top = max(self.x, 0.0), max(self.y, 0.0)
+        width = min(self.x + self.width, size[0]) - left
+        height = min(self.y + self.height, size[1]) - top
+        if width <= 0 or height <= 0:
+            return None
+        return replace(self, x=left, y=top, width=width, height=height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,7 +395,7 @@ class Rejection(Row):
 
     scene_id: str = Field(description="The source's own id, or empty where there was none.")
     source: Text = Field(description="Name of the generator.")
-    stage: Stage = Field(description="Where it was turned away.")
+    stage: Text = Field(description="Where it was turned away.")
     reason: Text = Field(description="Short and countable, such as `missing-file`.")
     record: str = Field(description="What was turned away: an annotation, image or instruction.")
     detail: str = Field(description="What was found, in words.")

@@ -6,7 +6,9 @@ query itself; every picture decodes and is what its row says; the card counts wh
 violations are found in one run, whatever state the directory is in.
 """
 
+import contextlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,12 @@ from mimicit.schema import SCHEMA_VERSION, ImageInfo
 from mimicit.tables import TABLES, arrow_schema
 from mimicit.writer import describe
 
+MAX_GROUP_BYTES = 2**30
+"""Largest row group that is read; the writer's are 32 MB and one picture."""
+
+BATCH_ROWS = {"images": 16, "instructions": 4096, "links": 4096, "rejected": 4096}
+"""Rows held at a time."""
+
 
 class _Gate:
     """One run over one directory; `problems` grows as it goes."""
@@ -32,6 +40,7 @@ class _Gate:
         self.problems: list[str] = []
         self.rows = dict.fromkeys(TABLES, 0)
         self.manifest_rows: dict[str, int | None] = {}
+        self.shards: dict[str, list[tuple[str, Path]]] = {table: [] for table in TABLES}
 
     def found(self, where: str, what: str) -> None:
         self.problems.append(f"{where}: {what}")
@@ -39,49 +48,76 @@ class _Gate:
     # ------------------------------------------------------------- the files
 
     def files(self) -> None:
-        """Compare the directory with its manifest and its card."""
+        """Compare the directory with its manifest."""
         listed = self._manifest()
-        present = {
-            path.relative_to(self.directory).as_posix()
-            for path in self.directory.rglob("*")
-            if path.is_file()
-            and not any(p.startswith(".") for p in path.relative_to(self.directory).parts)
-        }
-        for name in sorted(present - listed.keys() - {"manifest.json"}):
+        present = dict(self._walk())
+        for name in sorted(present.keys() - listed.keys() - {"manifest.json"}):
             self.found(name, "is not in manifest.json")
         for name, entry in sorted(listed.items()):
             if name not in present:
                 self.found(name, "is in manifest.json, but not there")
                 continue
-            measured = describe(self.directory / name, name)
+            try:
+                measured = describe(present[name], name)
+            except OSError as error:
+                self.found(name, f"cannot be read: {error.strerror}")
+                continue
             if measured.sha256 != entry.get("sha256"):
-                self.found(
-                    name,
-                    f"has sha256 {measured.sha256}, not {entry.get('sha256')} as in manifest.json",
-                )
+                stated = entry.get("sha256")
+                self.found(name, f"has sha256 {measured.sha256}, not {stated} as in manifest.json")
+            self._sort_in(name, present[name])
+
+    def _walk(self) -> Iterator[tuple[str, Path]]:
+        """List the dataset's own files; hidden ones, such as `.gitattributes`, are the host's.
+
+        Nothing but a regular file is opened: a pipe would be waited for, a link leads elsewhere.
+        """
+        for path in sorted(self.directory.rglob("*")):
+            name = path.relative_to(self.directory).as_posix()
+            if any(part.startswith(".") for part in name.split("/")):
+                continue
+            if path.is_symlink() or not (path.is_dir() or path.is_file()):
+                self.found(name, "is not a regular file")
+            elif path.is_file():
+                yield name, path
+
+    def _sort_in(self, name: str, path: Path) -> None:
+        """Keep a shard to be read, if its name is one that the card's configs match."""
+        if not name.endswith(".parquet"):
+            return
+        folder, _, file = name.rpartition("/")
+        if folder not in TABLES or not re.fullmatch(r"[a-z]+-[0-9]{5}-of-[0-9]{5}\.parquet", file):
+            self.found(name, "is not the name of a shard, TABLE/SPLIT-00000-of-00001.parquet")
+        else:
+            self.shards[folder].append((name, path))
 
     def _manifest(self) -> dict[str, dict[str, Any]]:
         try:
-            content = json.loads((self.directory / "manifest.json").read_text(encoding="utf-8"))
+            content = json.loads(self._text("manifest.json"))
             version, files = str(content["schema_version"]), content["files"]
             if not all(isinstance(entry, dict) for entry in files.values()):
                 raise TypeError("`files` is not a mapping of names to entries")  # noqa: TRY301
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            self.found("manifest.json", f"cannot be read: {error!r}")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            self.found("manifest.json", f"cannot be read: {type(error).__name__}: {error}"[:200])
             return {}
         major, known = version.partition(".")[0], SCHEMA_VERSION.partition(".")[0]
         if major != known:
-            self.found(
-                "manifest.json", f"schema version {version}: this mimicit checks version {known}.x"
-            )
+            what = f"schema version {version}: this mimicit checks version {known}.x"
+            self.found("manifest.json", what)
         self.manifest_rows = {name: entry.get("rows") for name, entry in files.items()}
         return dict(files)
+
+    def _text(self, name: str) -> str:
+        path = self.directory / name
+        if path.is_symlink() or not path.is_file():
+            raise FileNotFoundError(f"{name} is not a file")
+        return path.read_text(encoding="utf-8")
 
     def card(self) -> None:
         """Compare the card's counts with the rows that were read."""
         try:
-            counts = read_counts((self.directory / "README.md").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            counts = read_counts(self._text("README.md"))
+        except (OSError, ValueError, RecursionError) as error:
             self.found("README.md", f"cannot be read as a dataset card: {error}")
             return
         for table, rows in self.rows.items():
@@ -96,18 +132,25 @@ class _Gate:
         self, table: str, columns: list[str] | None = None
     ) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Read a table's shards in order; damage is a problem, not an error."""
-        for path in sorted((self.directory / table).glob("*.parquet")):
-            name = path.relative_to(self.directory).as_posix()
+        for name, path in self.shards[table]:
             try:
-                parquet = pq.ParquetFile(path)
-                if not self._right_schema(name, table, parquet.schema_arrow):
-                    continue
-                for group in range(parquet.num_row_groups):
-                    rows = parquet.read_row_group(group, columns=columns)
-                    for batch in rows.to_batches(max_chunksize=4096):
+                with pq.ParquetFile(path) as parquet:
+                    if not self._right_schema(name, table, parquet.schema_arrow):
+                        continue
+                    if not self._bounded(name, parquet.metadata):
+                        continue
+                    for batch in parquet.iter_batches(BATCH_ROWS[table], columns=columns):
                         yield name, batch
             except (OSError, pa.ArrowException) as error:
                 self.found(name, f"cannot be read: {' '.join(str(error).split())[:200]}")
+
+    def _bounded(self, name: str, metadata: pq.FileMetaData) -> bool:
+        """Refuse row groups that would fill the memory when they are decompressed."""
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        largest = max((group.total_byte_size for group in groups), default=0)
+        if largest > MAX_GROUP_BYTES:
+            self.found(name, f"has a row group of {largest:,} bytes, more than {MAX_GROUP_BYTES:,}")
+        return largest <= MAX_GROUP_BYTES
 
     def _right_schema(self, name: str, table: str, schema: pa.Schema) -> bool:
         expected = arrow_schema(table)
@@ -119,19 +162,26 @@ class _Gate:
         wrong += [
             f"unknown column {column!r}" for column in schema.names if column not in expected.names
         ]
+        if len(set(schema.names)) < len(schema.names):
+            wrong.append("a column stands twice")
         for what in wrong:
             self.found(name, what)
         return not wrong
 
     def table(self, table: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Check every row of a table against its schema, and yield those that fit."""
-        counted: dict[str, int] = {}
+        counted = {name: 0 for name, _ in self.shards[table]}
         model = TABLES[table]
         key = next(iter(model.model_fields))
         for name, batch in self.batches(table):
-            counted[name] = counted.get(name, 0) + batch.num_rows
+            counted[name] += batch.num_rows
             self.rows[table] += batch.num_rows
-            for row in batch.to_pylist():
+            try:
+                rows = batch.to_pylist()
+            except ValueError as error:  # text that is no UTF-8
+                self.found(name, f"cannot be read: {error}"[:200])
+                continue
+            for row in rows:
                 try:
                     model.model_validate(row)
                 except ValidationError as error:
@@ -205,10 +255,11 @@ class _Gate:
         train: set[str] = set()
         others: set[str] = set()
         for name, batch in self.batches("instructions", ["id", "split"]):
-            for row in batch.to_pylist():
-                if row["id"] in train or row["id"] in others:
-                    self.found(name, f"instruction id {row['id']!r} has more than one row")
-                (train if row["split"] == "train" else others).add(row["id"])
+            with contextlib.suppress(ValueError):  # text that is no UTF-8 is found by `table`
+                for row in batch.to_pylist():
+                    if row["id"] in train or row["id"] in others:
+                        self.found(name, f"instruction id {row['id']!r} has more than one row")
+                    (train if row["split"] == "train" else others).add(row["id"])
         return train, others
 
     def _links(self, contexts: dict[str, int]) -> None:

@@ -5,7 +5,9 @@ import pickle
 import random
 import shutil
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import datasets
 import duckdb
@@ -14,10 +16,13 @@ import pytest
 from conftest import SHARED, Builder, Coco, contents, needs_shared, reasons
 
 import mimicit
+from mimicit import writer
 from mimicit.config import BuildConfig, SourceConfig, make_config, read_config
 from mimicit.errors import SourceError, UsageError
 from mimicit.pipeline import build
 from mimicit.validate import find_problems
+
+T = TypeVar("T")
 
 
 def load(out: Path, *config: str) -> datasets.Dataset:
@@ -129,7 +134,7 @@ def test_the_seed_varies_it_and_a_date_is_only_there_on_request(
     build_coco(pets.root, "two", seed=1)
     one, two = (mimicit.load(tmp_path / name).instructions for name in ("one", "two"))
     assert one.column("instruction") != two.column("instruction")
-    assert "2026" not in (tmp_path / "one" / "README.md").read_text()
+    assert "Made with mimicit.\n" in (tmp_path / "one" / "README.md").read_text()
     build_coco(pets.root, "three", date="2026-02-03")
     assert "on 2026-02-03" in (tmp_path / "three" / "README.md").read_text()
     manifest = json.loads((tmp_path / "three" / "manifest.json").read_text())
@@ -190,6 +195,49 @@ def test_boxes_hold_on_a_picture_that_was_only_scaled(coco: Coco, build_coco: Bu
     coco.picture(1, size=(200, 100)).box(1, 17, 0, 0, 100, 100).box(1, 18, 250, 50, 100, 100)
     coco.images[0].update(width=400, height=200)
     assert build_coco(coco.write()).rejected == {}
+
+
+def test_boxes_outside_of_a_picture_without_a_stated_size_are_rejected(
+    coco: Coco, build_coco: Builder
+) -> None:
+    coco.picture(1, size=(200, 100), width=None, height=None).caption(1, "A view.")
+    coco.box(1, 17, 5000, 50, 80, 80).box(1, 18, 10, 10, 80, 80)
+    assert build_coco(coco.write()).rejected == {("annotations", "empty-box"): 1}
+
+
+def test_two_files_under_one_image_id_are_never_mixed_up(pets: Coco, tmp_path: Path) -> None:
+    other = Coco(tmp_path / "other").picture(9).caption(9, "Another cat.")
+    other.images[0]["id"] = other.captions[0]["image_id"] = 1
+    sources = [
+        SourceConfig(name="coco", options={"root": str(r)}) for r in (pets.root, other.write())
+    ]
+    build(BuildConfig(sources=sources), tmp_path / "out")
+    store = mimicit.ImageStore.open(tmp_path / "out")
+    assert store.read("LA_IMG_000000000001") == (pets.root / "tiny" / "1.jpg").read_bytes()
+
+
+def test_a_picture_that_changes_during_a_build_is_an_error(pets: Coco, tmp_path: Path) -> None:
+    def meddling(items: Iterable[T], name: str, _unit: str) -> Iterator[T]:
+        if name == "assemble":
+            shutil.copy(pets.root / "tiny" / "2.jpg", pets.root / "tiny" / "1.jpg")
+        return iter(items)
+
+    source = SourceConfig(name="coco", options={"root": str(pets.root)})
+    with pytest.raises(SourceError, match=r"'tiny/1\.jpg' changed while"):
+        build(BuildConfig(sources=[source]), tmp_path / "out", track=meddling)
+    assert not (tmp_path / "out").exists()
+
+
+def test_shards_and_row_groups_are_bounded(
+    pets: Coco, build_coco: Builder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "GROUP_BYTES", 1)
+    monkeypatch.setattr(writer, "SHARD_BYTES", 1)
+    build_coco(pets.root)
+    names = sorted(path.name for path in (tmp_path / "out" / "images").iterdir())
+    assert names == [f"train-{n:05d}-of-00003.parquet" for n in range(3)]
+    assert len(mimicit.load(tmp_path / "out").images) == 3
+    assert find_problems(tmp_path / "out") == []
 
 
 def test_sizes_come_from_the_picture_where_the_entry_has_none(

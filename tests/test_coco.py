@@ -110,16 +110,81 @@ def test_licences_get_their_spdx_id(coco: Coco) -> None:
         ({"bbox": "1,2,3,4"}, "malformed-box"),
         ({"bbox": None}, "malformed-box"),
         ({"category_id": 999}, "unknown-category"),
-        ({"category_id": None}, "no-content"),
+        ({"category_id": None}, "unknown-category"),
+        ({"category_id": None, "bbox": []}, "unknown-category"),
     ],
 )
 def test_a_box_that_says_nothing_is_a_rejected_row(coco: Coco, box: Any, reason: str) -> None:
     coco.picture(1).box(1, 17, 1, 1, 5, 5).box(1, 18, 0, 0, 0, 0, **box)
     scenes, rejected = read(coco.write())
     assert [b.label for b in boxes(scenes["000000000001"])] == ["cat"]
+    assert scenes["000000000001"].vocabulary == (), (
+        "something is there: nothing is known to be absent"
+    )
     assert [(r.reason, r.record, r.scene_id) for r in rejected] == [
         (reason, "annotation 2", "000000000001")
     ]
+
+
+def test_a_rejected_box_never_becomes_a_no_or_an_exact_count(coco: Coco) -> None:
+    coco.picture(1).box(1, 17, 1, 1, 50, 50).box(1, 18, 9, 9, 40, 40, bbox="odd").caption(1, " ")
+    coco.picture(2).box(2, 17, 1, 1, 50, 50).box(2, 17, 60, 1, 50, 50, iscrowd="yes")
+    scenes, rejected = read(coco.write())
+    assert [scene.vocabulary for scene in scenes.values()] == [(), ()]
+    assert {r.reason for r in rejected} == {"malformed-box", "malformed-record", "empty-caption"}
+
+
+def test_a_box_is_kept_though_its_caption_says_nothing(coco: Coco) -> None:
+    coco.picture(1).box(1, 17, 1, 1, 50, 50, caption="").box(1, 18, 9, 9, 40, 40, caption="A dog.")
+    scenes, rejected = read(coco.write())
+    assert [box.label for box in boxes(scenes["000000000001"])] == ["cat", "dog"]
+    assert [r.reason for r in rejected] == ["empty-caption"]
+
+
+def test_ids_of_categories_may_be_numbers_or_text(coco: Coco) -> None:
+    coco.picture(1).box(1, 17, 1, 1, 50, 50, category_id="17")
+    assert [box.label for box in boxes(read(coco.write())[0]["000000000001"])] == ["cat"]
+
+
+def test_conflicting_entries_are_settled_whatever_their_order(coco: Coco) -> None:
+    coco.picture(1, size=(200, 100)).caption(1, "A cat.").box(1, 17, 1, 1, 50, 50)
+    coco.images.append({**coco.images[0], "width": 300})
+    coco.categories.append({"id": 17, "name": "tiger"})
+    before = read(coco.write())
+    assert {r.reason for r in before[1]} == {"duplicate-image-id", "unknown-category"}
+    coco.images.reverse()
+    coco.categories.reverse()
+    assert read(coco.write()) == before
+
+
+def test_what_json_does_not_have_costs_one_record_and_not_the_file(coco: Coco) -> None:
+    coco.picture(1).caption(1, "A cat.", "A \ud800 half.", "Two cats.")
+    coco.box(1, 17, float("nan"), 1, 5, 5).box(1, 18, 1, 1, 5, 5)
+    scenes, rejected = read(coco.write())
+    assert captions(scenes["000000000001"]) == ["A cat.", "Two cats."]
+    assert [box.label for box in boxes(scenes["000000000001"])] == ["dog"]
+    assert [r.reason for r in rejected] == ["malformed-record"] * 2
+
+
+def test_numbers_and_names_without_measure_are_no_obstacle(coco: Coco) -> None:
+    coco.picture(1, width=10**400).caption(1, "A cat.")
+    coco.picture(2).box(2, 17, 1, 1, 5, 5, area=10**400)
+    coco.picture(3).caption(3, "A dog.")
+    (coco.root / "images").mkdir()  # two places to look in
+    coco.images[2]["file_name"] = "x" * 300
+    coco.images.append({"id": "", "file_name": "1.jpg"})
+    scenes, rejected = read(coco.write())
+    assert [scene.images[0].size for scene in scenes.values()] == [None, (200, 100), (200, 100)]
+    assert examine("i", scenes["000000000003"].images[0]).problem == "missing-file"
+    assert [r.reason for r in rejected] == ["no-image-id"]
+
+
+def test_a_linked_folder_of_photographs_is_trusted(coco: Coco) -> None:
+    root = coco.picture(1).caption(1, "A cat.").write()
+    (root / "tiny").rename(root.parent / "elsewhere")
+    (root / "tiny").symlink_to(root.parent / "elsewhere")
+    ref = read(root)[0]["000000000001"].images[0]
+    assert examine("i", ref).problem == ""
 
 
 def test_a_box_is_cut_to_the_picture(coco: Coco) -> None:
@@ -197,6 +262,7 @@ def test_an_entry_without_a_file_name_is_named(coco: Coco) -> None:
         (b"[]", "not in COCO's layout"),
         (b'{"images": []}', "not in COCO's layout"),
         (b'{"images": {}, "annotations": []}', "not in COCO's layout"),
+        (b'{"images": [], "annotations": [], "x": ' + b"[" * 100_000, "nested too deeply"),
     ],
 )
 def test_a_file_that_is_no_annotation_file_is_an_error(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mimicit import neighbours
 from mimicit.context_linker import STRATEGIES, LinkSpec, link
 from mimicit.encoders import LENGTH, TextVectors
 from mimicit.errors import UsageError
@@ -178,6 +179,13 @@ def test_the_guards_always_hold(
     assert order == sorted(order)
 
 
+def test_a_picture_in_common_is_enough_to_be_no_example() -> None:
+    both = row(1).model_copy(update={"image_ids": ["LA_IMG_1", "LA_IMG_2"]})
+    for spec in ("similar-text", "random"):
+        links = linked([both, row(2), row(3)], spec)
+        assert links["LA_INS_0001_00"].context_ids == ["LA_INS_0003_00"]
+
+
 @pytest.mark.parametrize(
     ("spec", "shots", "words"),
     [
@@ -205,6 +213,7 @@ texts_of = st.lists(st.text(alphabet="ab cd", max_size=30), min_size=1, max_size
 @given(texts_of, st.integers(1, 6))
 @settings(deadline=None)
 def test_nearest_is_exact_and_ties_go_to_the_first(texts: list[str], k: int) -> None:
+    """Whatever the size of the blocks it is computed in."""
     vectors = TextVectors()
     for text in texts:
         vectors.add(text)
@@ -213,7 +222,11 @@ def test_nearest_is_exact_and_ties_go_to_the_first(texts: list[str], k: int) -> 
     assert (matrix.astype(np.float32) @ matrix.T.astype(np.float32) == products).all()
     assert products.max() < 2**24
     pool = np.arange(0, len(texts), 2)
-    for query, (found, scores) in enumerate(nearest(matrix, pool, k, LENGTH)):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbours, "BLOCK_BYTES", 100)
+        rows = list(nearest(matrix, pool, k, LENGTH))
+    assert len(rows) == len(texts)
+    for query, (found, scores) in enumerate(rows):
         expected = sorted(pool.tolist(), key=lambda p: (-products[query, p], p))[:k]
         assert found.tolist() == expected
         assert scores.tolist() == [products[query, p] / LENGTH**2 for p in expected]

@@ -1,6 +1,7 @@
 """The release gate: every way to break a dataset is found, and named."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -79,7 +80,7 @@ def test_a_dangling_image_id_is_found(dataset: Path) -> None:
         ({"answer": ""}, "answer: String should have at least 1 character"),
         ({"split": "dev"}, "split: Input should be 'train'"),
         ({"answer": "A dog <image>."}, "answer: special-token"),
-        ({"instruction": "\x07"}, "instruction: control-character"),
+        ({"instruction": "Wh\x07at"}, "instruction: control-character"),
     ],
 )
 def test_a_wrong_row_is_found(dataset: Path, change: dict[str, str], words: str) -> None:
@@ -175,7 +176,46 @@ def test_half_a_table_is_found(dataset: Path) -> None:
     data = bytearray(path.read_bytes())
     data[5000:6000] = bytes(1000)
     path.write_bytes(data)
-    assert find_problems(dataset)
+    reseal(dataset)
+    assert any("does not decode" in p or "sha256 is" in p for p in find_problems(dataset))
+
+
+def test_a_shard_that_loaders_would_not_see_is_found(dataset: Path) -> None:
+    (dataset / "links" / SHARD).rename(dataset / "links" / "links.parquet")
+    manifest = json.loads((dataset / "manifest.json").read_text())
+    manifest["files"]["links/links.parquet"] = manifest["files"].pop(f"links/{SHARD}")
+    (dataset / "manifest.json").write_text(json.dumps(manifest))
+    assert any("is not the name of a shard" in p for p in find_problems(dataset))
+
+
+def test_a_card_that_leads_elsewhere_is_found(dataset: Path) -> None:
+    card = dataset / "README.md"
+    card.write_text(card.read_text().replace("images/train-*.parquet", "other/train-*.parquet"))
+    reseal(dataset)
+    assert "its configs do not name the shards" in the_problem(dataset)
+
+
+def test_what_is_no_regular_file_is_never_opened(dataset: Path) -> None:
+    os.mkfifo(dataset / "images" / "train-00009-of-00009.parquet")  # reading it would not end
+    (dataset / "links" / SHARD).rename(dataset.parent / "elsewhere")
+    (dataset / "links" / SHARD).symlink_to(dataset.parent / "elsewhere")
+    (dataset / "README.md").unlink()
+    os.mkfifo(dataset / "README.md")
+    text = "\n".join(find_problems(dataset))
+    assert "images/train-00009-of-00009.parquet: is not a regular file" in text
+    assert f"links/{SHARD}: is not a regular file" in text
+    assert "README.md: is not a regular file" in text
+
+
+def test_nested_nonsense_and_text_that_is_none_are_found(dataset: Path) -> None:
+    path = dataset / "links" / SHARD
+    table = pq.read_table(path)
+    bad = pa.array([b"\xff\xfe"] * len(table), pa.binary()).view(pa.string())
+    pq.write_table(table.set_column(0, table.schema.field(0), bad), path)
+    reseal(dataset)
+    assert any("cannot be read" in problem for problem in find_problems(dataset))
+    (dataset / "manifest.json").write_text("[" * 100_000)
+    assert any("manifest.json: cannot be read" in problem for problem in find_problems(dataset))
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,11 @@ def generator(*, prefix: str, link: str, origin: str) -> Callable[[T], T]:
 
 def available() -> list[str]:
     """List the names of all sources that can be built, built-in ones and installed ones."""
-    built_in = {m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")}
-    return sorted(built_in | {point.name for point in entry_points(group=ENTRY_POINTS)})
+    return sorted(_built_in() | {point.name for point in entry_points(group=ENTRY_POINTS)})
+
+
+def _built_in() -> set[str]:
+    return {m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")}
 
 
 def find(name: str) -> type[Generator]:
@@ -93,7 +96,7 @@ def find(name: str) -> type[Generator]:
     if name not in available():
         raise UsageError(f"there is no source {name!r}; there are: {', '.join(available())}")
     points = list(entry_points(group=ENTRY_POINTS, name=name))
-    if points:
+    if points and name not in _built_in():
         try:
             return cast("type[Generator]", points[0].load())
         except Exception as error:
@@ -116,6 +119,8 @@ def open_source(name: str, options: Mapping[str, str], *, sample: bool = False) 
         UsageError: no such source or option, a value of the wrong type, or nowhere to read from.
     """
     cls = find(name)
+    if sample and "root" in options:
+        raise UsageError(f"{name}: --sample brings its own files, so leave --root out")
     if sample:
         options = {**options, "root": str(shipped(cls.__module__, "samples", name))}
     elif not options:

@@ -6,8 +6,9 @@ polygons skipped, and a box stays undecoded until its picture's turn comes.
 
 import heapq
 import itertools
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from pathlib import Path
@@ -17,6 +18,9 @@ import msgspec
 
 from mimicit.errors import SourceError, UsageError
 from mimicit.schema import escape_id
+
+MAX_SIDE = 10**7
+"""Largest width or height that is believed, in pixels."""
 
 Id = int | str
 Number = int | float
@@ -61,20 +65,23 @@ class LicenceRecord(msgspec.Struct, gc=False):
 
 
 class AnnotationFile(msgspec.Struct):
-    """One annotation file; `broken` holds (record, why) of those that are not of these types."""
+    """One annotation file.
+
+    `broken` holds (scene id or "", record, why) of those that are not of these types.
+    """
 
     images: list[ImageRecord]
     annotations: list[AnnotationRecord]
-    categories: list[CategoryRecord] = []
-    licenses: list[LicenceRecord] = []
-    broken: list[tuple[str, str]] = []
+    categories: list[CategoryRecord] | None = None
+    licenses: list[LicenceRecord] | None = None
+    broken: list[tuple[str, str, str]] = []
 
 
 class _RawFile(msgspec.Struct):
     images: list[msgspec.Raw]
     annotations: list[msgspec.Raw]
-    categories: list[msgspec.Raw] = []
-    licenses: list[msgspec.Raw] = []
+    categories: list[msgspec.Raw] | None = None
+    licenses: list[msgspec.Raw] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,28 +145,44 @@ def read_file(path: Path) -> AnnotationFile:
         try:
             return msgspec.json.decode(text, type=AnnotationFile)
         except msgspec.ValidationError:
-            return _read_tolerantly(text)
+            return _read_tolerantly(msgspec.json.decode(text, type=_RawFile))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return _read_tolerantly(_read_loosely(text))
     except msgspec.ValidationError as error:
         raise SourceError(
             f"{str(path)!r} is not in COCO's layout, an object with the lists `images` and "
             f"`annotations`: {error}"
         ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise SourceError(f"{str(path)!r} is not valid JSON: {error}") from error
+    except RecursionError as error:
+        raise SourceError(f"{str(path)!r} is nested too deeply to be annotations") from error
 
 
-def _read_tolerantly(text: bytes | memoryview) -> AnnotationFile:
+def _read_loosely(text: bytes | memoryview) -> _RawFile:
+    """Decode what Python writes and JSON does not have (NaN, halves of surrogate pairs)."""
+    content = json.loads(bytes(text))
+    if isinstance(content, dict):
+        content = {
+            name: [msgspec.Raw(json.dumps(item).encode()) for item in value]
+            for name, value in content.items()
+            if name in _RawFile.__struct_fields__ and isinstance(value, list)
+        }
+    return msgspec.convert(content, _RawFile)
+
+
+def _read_tolerantly(raw: _RawFile) -> AnnotationFile:
     """Decode record by record, keeping what fits and naming what does not."""
-    raw = msgspec.json.decode(text, type=_RawFile)
-    broken: list[tuple[str, str]] = []
+    broken: list[tuple[str, str, str]] = []
 
-    def records(name: str, items: list[msgspec.Raw], kind: type[S]) -> list[S]:
+    def records(name: str, items: list[msgspec.Raw] | None, kind: type[S]) -> list[S]:
         kept = []
-        for item in items:
+        for item in items or ():
             try:
                 kept.append(msgspec.json.decode(item, type=kind, strict=False))
-            except msgspec.ValidationError as error:
-                broken.append((f"{name} {bytes(item)[:80].decode(errors='replace')}", str(error)))
+            except (msgspec.DecodeError, RecursionError) as error:
+                record = f"{name} {bytes(item)[:80].decode(errors='replace')}"
+                broken.append((_scene_of(item), record, str(error)))
         return kept
 
     images = records("images", raw.images, ImageRecord)
@@ -169,46 +192,90 @@ def _read_tolerantly(text: bytes | memoryview) -> AnnotationFile:
     return AnnotationFile(images, annotations, categories, licences, sorted(broken))
 
 
+class _ImageIdOnly(msgspec.Struct):
+    image_id: Id
+
+
+def _scene_of(item: msgspec.Raw) -> str:
+    """Find which scene a broken annotation was about, or ""."""
+    try:
+        return scene_id(msgspec.json.decode(item, type=_ImageIdOnly, strict=False).image_id)
+    except (msgspec.DecodeError, RecursionError):
+        return ""
+
+
+def plain_id(value: Id) -> Id:
+    """Take an id written as text, "12", for the number that it is."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value) else value
+
+
 def scene_id(image_id: Id) -> str:
     """Spell an image id: COCO's twelve digits for a number, letters as they are otherwise."""
-    if isinstance(image_id, str) and re.fullmatch(r"[0-9]{1,18}", image_id):
-        image_id = int(image_id)
+    image_id = plain_id(image_id)
     return f"{image_id:012d}" if isinstance(image_id, int) else escape_id(image_id)
 
 
 def merge_images(files: list[AnnotationFile]) -> tuple[dict[str, Picture], list[tuple[str, str]]]:
-    """Join the image lists by scene id.
+    """Join the image lists by scene id, whatever their order.
 
-    Of two entries with one id and different file names the smaller name stays; the other is
-    returned as a (scene id, file name) pair.
+    Of entries that disagree on the file name or the size the smaller one stays; the others are
+    returned as (scene id, what they say).
     """
     pictures: dict[str, Picture] = {}
-    lost: list[tuple[str, str]] = []
+    lost: set[tuple[str, str]] = set()
     for content in files:
-        licences = {entry.id: _spdx(entry) for entry in content.licenses}
+        licences = _unambiguous((entry.id, _spdx(entry)) for entry in content.licenses or ())
         for image in content.images:
             key = scene_id(image.id)
             new = _picture(image, licences, boxed=bool(content.categories))
             old = pictures.get(key)
             if old is not None:
-                names = sorted({old.file_name, new.file_name} - {""})
-                lost += [(key, name) for name in names[1:]]
-                new = Picture(
-                    names[0] if names else "",
-                    old.size or new.size,
-                    old.licence or new.licence,
-                    old.boxed or new.boxed,
-                    old.federated or new.federated,
-                )
+                new, said = _joined(old, new)
+                lost |= {(key, said)} if said else set()
             pictures[key] = new
     return pictures, sorted(lost)
 
 
+def _joined(a: Picture, b: Picture) -> tuple[Picture, str]:
+    """Join two entries of one picture; say what the one says that is given up, if it differs."""
+    first, second = sorted((a, b), key=lambda p: (not p.file_name, p.file_name, p.size or (0, 0)))
+    said = ""
+    size = first.size
+    if second.file_name and second.file_name != first.file_name:
+        said = second.file_name
+    elif first.size and second.size and first.size != second.size:
+        said = f"{second.file_name} of size {second.size}"
+    else:
+        size = first.size or second.size
+    boxed, federated = a.boxed or b.boxed, a.federated or b.federated
+    licence = min(filter(None, (a.licence, b.licence)), default="")
+    return Picture(first.file_name, size, licence, boxed, federated), said
+
+
+def _unambiguous(pairs: Iterable[tuple[Id, str]]) -> dict[Id, str]:
+    """Make a table of pairs; a key with two meanings has none."""
+    table: dict[Id, str] = {}
+    for key, value in pairs:
+        plain = plain_id(key)
+        table[plain] = value if table.get(plain, value) == value else ""
+    return table
+
+
+def category_names(files: list[AnnotationFile]) -> dict[Id, str]:
+    """Name the categories of all files by id, white space mended; an id with two names has none."""
+    entries = (entry for content in files for entry in content.categories or ())
+    return _unambiguous((entry.id, " ".join(entry.name.split())) for entry in entries)
+
+
 def _picture(image: ImageRecord, licences: dict[Id, str], *, boxed: bool) -> Picture:
     size = None
-    if image.width and image.height and image.width >= 1 and image.height >= 1:
+    if (
+        image.width
+        and image.height
+        and all(1 <= n <= MAX_SIDE for n in (image.width, image.height))
+    ):
         size = (int(image.width), int(image.height))
-    licence = "" if image.license is None else licences.get(image.license, "")
+    licence = "" if image.license is None else licences.get(plain_id(image.license), "")
     return Picture(image.file_name, size, licence, boxed, image.neg_category_ids is not None)
 
 

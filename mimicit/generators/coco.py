@@ -15,13 +15,16 @@ import msgspec
 from mimicit.errors import SourceError, UsageError
 from mimicit.generators import Counted, generator
 from mimicit.generators._coco_files import (
+    MAX_SIDE,
     AnnotationFile,
     AnnotationRecord,
     Id,
     Picture,
     by_scene,
+    category_names,
     find_official,
     merge_images,
+    plain_id,
     read_file,
 )
 from mimicit.schema import Box, Caption, ImageRef, Rejection, Scene
@@ -78,14 +81,13 @@ class Coco:
         files = [read_file(path) for path in paths]
         pictures, lost = merge_images(files)
         refused = [
-            _reject("", "malformed-record", record, detail)
+            _reject(scene, "malformed-record", record, detail)
             for content in files
-            for record, detail in content.broken
+            for scene, record, detail in content.broken
         ]
-        for scene_id, name in lost:
-            kept = pictures[scene_id].file_name
-            detail = f"{kept!r} has the same image id, and stays"
-            refused.append(_reject(scene_id, "duplicate-image-id", name, detail))
+        for scene_id, said in lost:
+            detail = f"{pictures[scene_id].file_name!r} has the same image id, and stays"
+            refused.append(_reject(scene_id, "duplicate-image-id", said, detail))
         return Counted(self._walk(files, pictures, refused, folders), len(pictures))
 
     def _annotation_files(self) -> tuple[list[Path], str]:
@@ -107,7 +109,8 @@ class Coco:
         if not root.is_dir():
             raise SourceError(f"no directory {str(root)!r}")
         names = [""] if self.images else [split, f"images/{split}", "images", ""]
-        return [(root, name) for name in dict.fromkeys(names) if (root / name).is_dir()]
+        folders = [name for name in dict.fromkeys(names) if (root / name).is_dir()]
+        return [_trusted(root, name) for name in folders]
 
     def _walk(
         self,
@@ -118,8 +121,9 @@ class Coco:
     ) -> Iterator[Scene | Rejection]:
         """Merge pictures and annotations, both by ascending scene id."""
         yield from refused
-        names = {c.id: " ".join(c.name.split()) for f in files for c in f.categories}
+        names = category_names(files)
         categories = {id_: PLAIN_NAMES.get((id_, name), name) for id_, name in names.items()}
+        doubted = {scene_id for content in files for scene_id, _, _ in content.broken}
         partly = any(picture.federated for picture in pictures.values())
         looked_for = (
             () if partly or not self.exhaustive else tuple(sorted({*categories.values()} - {""}))
@@ -134,9 +138,8 @@ class Coco:
             if following and following[0] == scene_id:
                 records = following[1]
                 following = next(annotated, None)
-            yield from _read_scene(
-                scene_id, pictures[scene_id], records, categories, looked_for, folders
-            )
+            sure = () if scene_id in doubted else looked_for
+            yield from _read_scene(scene_id, pictures[scene_id], records, categories, sure, folders)
         while following:
             yield from _orphans(*following)
             following = next(annotated, None)
@@ -151,20 +154,26 @@ def _read_scene(  # noqa: PLR0913  # what one picture is made of
     folders: list[Folder],
 ) -> Iterator[Scene | Rejection]:
     """Make the scene of one picture, after the records of it that say nothing."""
+    if not scene_id:
+        yield _reject("", "no-image-id", picture.file_name, "the image entry has an empty id")
+        return
     if not picture.file_name.strip():
         yield _reject(scene_id, "no-file-name", scene_id, "the image entry has no file_name")
         return
     captions: dict[str, Caption] = {}
     boxes: list[Box] = []
     for record in _in_order(records):
-        problem = ""
+        problems = []
         if record.caption is not None:
-            problem = _add_caption(captions, record.caption)
-        if record.category_id is not None:
-            problem = problem or _add_box(boxes, record, categories, picture.size)
+            problems.append(_add_caption(captions, record.caption))
+        if record.category_id is not None or bytes(record.bbox):
+            problem = _add_box(boxes, record, categories, picture.size)
+            if problem:  # something is there that is not known: nothing is known to be absent
+                looked_for = ()
+            problems.append(problem)
         elif record.caption is None:
-            problem = "no-content: neither a caption nor a category"
-        if problem:
+            problems.append("no-content: neither a caption nor a category")
+        for problem in filter(None, problems):
             reason, _, detail = problem.partition(": ")
             yield _reject(scene_id, reason, f"annotation {record.id}", detail)
     root, name = _place(picture.file_name, folders)
@@ -187,6 +196,12 @@ def _read_scene(  # noqa: PLR0913  # what one picture is made of
     )
 
 
+def _trusted(root: Path, name: str) -> Folder:
+    """Trust a folder that the user has linked into the root from elsewhere as a root of its own."""
+    inside = (root / name).resolve().is_relative_to(root.resolve())
+    return (root, name) if inside else ((root / name).resolve(), "")
+
+
 def _place(file_name: str, folders: list[Folder]) -> tuple[Path, str]:
     """Choose the first folder that has the picture, or the first if none has.
 
@@ -197,8 +212,15 @@ def _place(file_name: str, folders: list[Folder]) -> tuple[Path, str]:
     root, folder = folders[0]
     if len(folders) > 1:
         plain = file_name.replace("\\", "/")
-        root, folder = next((f for f in folders if (f[0] / f[1] / plain).exists()), folders[0])
+        root, folder = next((f for f in folders if _exists(f[0] / f[1] / plain)), folders[0])
     return root, f"{folder}/{file_name}" if folder else file_name
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name too long, a directory without rights
+        return False
 
 
 def _add_caption(captions: dict[str, Caption], raw: str) -> str:
@@ -220,7 +242,8 @@ def _add_box(
     size: tuple[int, int] | None,
 ) -> str:
     """Keep a box, cut to the picture where its size is known, or say why not."""
-    label = categories.get(record.category_id or 0, "")
+    category = None if record.category_id is None else plain_id(record.category_id)
+    label = "" if category is None else categories.get(category, "")
     if not label:
         return f"unknown-category: category_id {record.category_id} is not in `categories`"
     if not bytes(record.bbox):
@@ -229,14 +252,17 @@ def _add_box(
         x, y, width, height = _BBOX.decode(record.bbox)
     except msgspec.ValidationError as error:
         return f"malformed-box: bbox is not [x, y, width, height]: {error}"
-    if size:
-        right, bottom = min(x + width, size[0]), min(y + height, size[1])
-        x, y = max(x, 0.0), max(y, 0.0)
-        width, height = right - x, bottom - y
-    if not (width > 0 and height > 0 and math.isfinite(width * height)):
+    if not (width > 0 and height > 0 and math.isfinite(x + y + width * height)):
+        return f"empty-box: {bytes(record.bbox).decode()} covers nothing"
+    area = None
+    if record.area and 0 < record.area < MAX_SIDE**2:
+        area = float(record.area)
+    box: Box | None = Box(label, x, y, width, height, area, crowd=bool(record.iscrowd))
+    if box and size:
+        box = box.within(size)
+    if box is None:
         return f"empty-box: {bytes(record.bbox).decode()} covers nothing of the picture"
-    area = float(record.area) if record.area and record.area > 0 else None
-    boxes.append(Box(label, x, y, width, height, area, crowd=bool(record.iscrowd)))
+    boxes.append(box)
     return ""
 
 
@@ -248,10 +274,11 @@ def _in_order(records: list[AnnotationRecord]) -> list[AnnotationRecord]:
     return sorted(records, key=_record_order)
 
 
-def _record_order(record: AnnotationRecord) -> tuple[bool, int, str, str, bytes]:
+def _record_order(record: AnnotationRecord) -> tuple[bool, int, str, bytes, str]:
     number = record.id if isinstance(record.id, int) else 0
     text = record.caption or ""
-    return (isinstance(record.id, str), number, str(record.id), text, bytes(record.bbox))
+    rest = f"{record.id} {record.category_id} {record.area} {record.iscrowd}"
+    return (isinstance(record.id, str), number, text, bytes(record.bbox), rest)
 
 
 def _orphans(scene_id: str, records: list[AnnotationRecord]) -> Iterator[Rejection]:
