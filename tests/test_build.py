@@ -17,7 +17,7 @@ from conftest import SHARED, Builder, Coco, contents, needs_shared, reasons
 
 import mimicit
 from mimicit import writer
-from mimicit.config import BuildConfig, SourceConfig, make_config, read_config
+from mimicit.config import BuildConfig, SourceConfig, make_config, portable, read_config
 from mimicit.errors import SourceError, UsageError
 from mimicit.pipeline import build
 from mimicit.validate import find_problems
@@ -150,12 +150,27 @@ def test_its_own_record_builds_it_again(pets: Coco, build_coco: Builder, tmp_pat
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-def test_a_home_directory_is_not_published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    source = SourceConfig(name="coco", options={"root": str(tmp_path / "data")})
-    text = BuildConfig(sources=[source]).to_yaml()
-    assert str(tmp_path) not in text
-    assert "~/data" in text
+def test_a_record_says_no_more_of_a_disk_than_it_must(
+    inside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/jane")
+    assert portable("data/coco") == "data/coco"
+    assert portable(str(inside / "data" / "coco")) == "data/coco"
+    assert portable(str(inside.parent / "coco")) == "../coco"
+    assert portable("/home/jane/data") == "~/data"
+    assert portable("/mnt/data") == "/mnt/data"
+
+
+def test_a_build_says_the_same_however_its_path_was_spelled(
+    pets: Coco, build_coco: Builder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    build_coco(pets.root, "one")
+    build_coco(Path("coco"), "two")
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    assert not [
+        n for n, data in contents(tmp_path / "one").items() if str(tmp_path).encode() in data
+    ]
 
 
 def test_what_cannot_be_used_is_a_row_with_its_reason(
