@@ -6,7 +6,7 @@ are settled here, once, so that the templates only have to find words.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mimicit import nouns
@@ -46,6 +46,7 @@ class Thing:
         certainty: Whether `count` is all there are, a lower bound, or contradicted.
         crowd: A box stands for a group.
         share: Part of the picture that its boxes cover, overlaps counted twice.
+        smallest: The same, of its smallest box.
         only: Where the one box lies, if it is beyond doubt the only one.
         mask_share: The same, of the pixels that belong to it, where the source knows.
     """
@@ -55,6 +56,7 @@ class Thing:
     certainty: Count
     crowd: bool
     share: float
+    smallest: float
     only: Region | None
     mask_share: float
 
@@ -116,6 +118,11 @@ def things(scene: Scene, image: int = 0) -> list[Thing]:
         if isinstance(annotation, Box) and annotation.image == image:
             by_label.setdefault(annotation.label, []).append(annotation)
     found = [_thing(label, boxes, size, captions, scene) for label, boxes in by_label.items()]
+    spoken = frozenset(word for words in captions for word in words)
+    found = [
+        replace(t, certainty="unknown", only=None) if _mistaken(t.label, by_label, spoken) else t
+        for t in found
+    ]
     return sorted(found, key=lambda t: (-t.share, t.label))
 
 
@@ -126,7 +133,11 @@ def _thing(
     crowd = len(single) < len(boxes)
     singles, plurals = nouns.words_for(label)
     several_said = any(set(words) & plurals for words in captions)
-    doubled = any(_overlap(a, b) > 0.7 for i, a in enumerate(single) for b in single[:i])
+    doubled = any(
+        _overlap(a, b) > 0.7 or (label != "person" and _nested(a, b))
+        for i, a in enumerate(single)
+        for b in single[:i]
+    )
     certainty: Count = "exact"
     if (
         crowd
@@ -140,6 +151,8 @@ def _thing(
     contradicted = (
         said - {len(single)} if certainty == "exact" else {n for n in said if n < len(single)}
     )
+    if len(single) > 1 and said == {len(single)} and not crowd:
+        certainty = "exact"
     if doubled or contradicted or (len(single) == 1 and several_said):
         certainty = "unknown"
     only = None
@@ -159,8 +172,21 @@ def _thing(
         crowd=crowd,
         share=sum(box.width * box.height for box in boxes) / pixels,
         only=only,
+        smallest=min((box.width * box.height for box in single), default=0.0) / pixels,
         mask_share=sum(box.area or box.width * box.height for box in boxes) / pixels,
     )
+
+
+def _mistaken(label: str, by_label: dict[str, list[Box]], spoken: frozenset[str]) -> bool:
+    """Doubt a label that no caption bears out, where what it is easily taken for is boxed too."""
+    if nouns.speaks_of(spoken, label):
+        return False
+    rivals = [other for other in by_label if other != label and other in nouns.lookalikes(label)]
+    if any(
+        _overlap(a, b) > 0.7 for other in rivals for b in by_label[other] for a in by_label[label]
+    ):
+        return True
+    return bool(rivals and spoken) and label not in nouns.OVERLOOKED
 
 
 def _cut_off(box: Box, size: tuple[int, int]) -> bool:
@@ -182,6 +208,14 @@ def _overlap(a: Box, b: Box) -> float:
         return 0.0
     inner = width * height
     return inner / (a.width * a.height + b.width * b.height - inner)
+
+
+def _nested(a: Box, b: Box) -> bool:
+    """Tell whether one of two boxes lies almost wholly inside of the other."""
+    width = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
+    height = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
+    smaller = min(a.width * a.height, b.width * b.height)
+    return width > 0 and height > 0 and width * height > 0.85 * smaller
 
 
 def _numbers_before(words: list[str], names: frozenset[str]) -> set[int]:

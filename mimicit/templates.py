@@ -23,6 +23,9 @@ NAME = "templates"
 
 T = TypeVar("T")
 Phrases = Annotated[tuple[str, ...], Field(min_length=1)]
+COUNTABLE = 0.0015
+"""Smallest part of a picture that a thing covers which a reader is asked to count."""
+
 _Placed = tuple[Thing, Region]
 
 
@@ -121,7 +124,7 @@ def _descriptions(captions: list[str], found: list[Thing], choice: _Choice) -> I
         return
     brief = captions[0]
     yield Exchange(choice.of("brief", _wording().description), brief, "description")
-    fuller = max(captions[:3], key=len)
+    fuller = max(captions[1:4] or captions, key=len)  # not the brief one again
     said = frozenset(words_of(fuller))
     unsaid = [
         thing
@@ -156,8 +159,8 @@ def _named(thing: Thing) -> str:
         return nouns.one(thing.label)
     if thing.certainty == "exact" and thing.label not in nouns.MASS:
         return nouns.counted(thing.label, thing.count)
-    if thing.count == 2 and not thing.crowd:
-        return f"some {nouns.many(thing.label)}"
+    if thing.count == 2 and not thing.crowd and thing.label not in nouns.MASS:
+        return nouns.counted(thing.label, 2)
     if thing.label == "person" and thing.crowd:
         return "a group of people"
     return f"several {nouns.many(thing.label)}"
@@ -175,10 +178,11 @@ def _counts(found: list[Thing], choice: _Choice) -> Iterator[Exchange]:
         thing
         for thing in found
         if thing.label not in nouns.MASS
+        and thing.smallest > COUNTABLE
         and (thing.certainty == "exact" or (thing.certainty == "at least" and thing.count > 1))
     ]
     several = [thing for thing in countable if thing.count > 1]
-    single = [thing for thing in countable if thing.count == 1 and thing.share > 0.01]
+    single = [t for t in countable if t.count == 1 and t.share > 0.01 and t.label != "person"]
     chosen = choice.order("count", several)[:2] or choice.order("count-one", single)[:1]
     forms = _wording().count
     for thing in chosen:
@@ -207,7 +211,10 @@ def _presence(scene: Scene, found: list[Thing], choice: _Choice) -> Iterator[Exc
     thing = choice.of("there", there)
     plausible = sorted(nouns.same_setting(frozenset(t.label for t in found)).intersection(absent))
     missing = choice.of("absent", plausible or absent)
-    where = place(thing.only) if thing.only else ""
+    located = _located(found, choice)
+    # Where the next question asks for its place, the answer is not given away here.
+    told = thing.only and not (located and located[0] == thing)
+    where = place(thing.only) if thing.only and told else ""
     single = thing.count == 1 and not thing.crowd
     for slot, label in choice.order("yes-no", (("yes", thing.label), ("no", missing))):
         wording = choice.of(f"yes-no {slot}", _wording().presence)
@@ -236,12 +243,18 @@ def _absent(scene: Scene, found: list[Thing]) -> list[str]:
     ]
 
 
-def _where(found: list[Thing], choice: _Choice) -> Iterator[Exchange]:
+def _located(found: list[Thing], choice: _Choice) -> tuple[Thing, str] | None:
+    """Choose a thing whose place is clear, and name the place."""
     single = [t for t in found if t.share > 0.008 and t.label not in nouns.PAIRS]
     placed = [(t, place(t.only)) for t in single if t.only]
     placed = [(thing, where) for thing, where in placed if where]
-    if placed:
-        thing, where = choice.of("where", placed)
+    return choice.of("where", placed) if placed else None
+
+
+def _where(found: list[Thing], choice: _Choice) -> Iterator[Exchange]:
+    located = _located(found, choice)
+    if located:
+        thing, where = located
         words = _pronoun(thing.label)
         yield _ask("location", choice, _wording().location, label=thing.label, place=where, **words)
 
@@ -267,7 +280,11 @@ def _pronoun(label: str) -> dict[str, str]:
 
 
 def _size(pairs: list[tuple[Thing, Thing]], choice: _Choice) -> Iterator[Exchange]:
-    clear = [(a, b) for a, b in pairs if a.share > 2 * b.share and a.mask_share > 2 * b.mask_share]
+    clear = [
+        (a, b)
+        for a, b in pairs
+        if a.share > 2 * b.share and a.mask_share > 2 * b.mask_share and a.share < 0.7
+    ]
     if clear:
         big, small = choice.of("size", clear)
         a, b = choice.order("size order", (big.label, small.label))
