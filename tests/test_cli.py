@@ -215,7 +215,7 @@ def test_stopping_by_hand_changes_nothing(coco: Coco, tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         # A shell that runs the tests in the background has its children ignore the signal.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # no threads
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("out/.coco.building-*")):
