@@ -49,8 +49,9 @@ def replacing(target: Path) -> Iterator[Path]:
     try:
         yield staging
         _sync(staging)
-        _refuse_foreign(target)
-        _swap(staging, target)
+        with _alone(target.parent):
+            _refuse_foreign(target)
+            _swap(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)  # the old content by now, or what was begun
         if handle is not None:
@@ -99,12 +100,9 @@ def _refuse_foreign(target: Path) -> None:
 def _stage(target: Path) -> tuple[Path, int | None]:
     """Make the new directory, locked as long as this process lives; remove abandoned ones.
 
-    One build of a target at a time does this, so that none removes what another has just made.
+    Done alone, so that no build removes what another has just made.
     """
-    with contextlib.ExitStack() as stack:
-        parent = _lock(target.parent, wait=True)
-        if parent is not None:
-            stack.callback(os.close, parent)
+    with _alone(target.parent):
         for leftover in target.parent.glob(f"{glob.escape(_prefix(target))}*"):
             abandoned = _lock(leftover)
             if abandoned is not None:
@@ -113,6 +111,17 @@ def _stage(target: Path) -> tuple[Path, int | None]:
         staging = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}")
         staging.mkdir()
         return staging, _lock(staging)
+
+
+@contextlib.contextmanager
+def _alone(parent: Path) -> Iterator[None]:
+    """Keep other builds in the same directory waiting for a moment."""
+    handle = _lock(parent, wait=True)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
 
 
 def _lock(directory: Path, *, wait: bool = False) -> int | None:
