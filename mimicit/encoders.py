@@ -45,7 +45,7 @@ class TextVectors:
         frequency = np.zeros(DIMENSIONS, np.int64)
         for buckets in self._buckets:
             frequency[buckets] += 1
-        # Whole numbers from here to the division, so that no platform's logarithm shows.
+        # Whole numbers, so that a logarithm that differs in its last bit does not show.
         rarity = np.array(
             [round(64 * math.log2((total + 1) / (n + 1))) + 1 for n in frequency.tolist()]
         )

@@ -141,7 +141,6 @@ def examine(image_id: str, source: ImageRef | bytes) -> ImageInfo:
         width=picture.width,
         height=picture.height,
         format=picture.format or "",
-        size_bytes=len(data),
     )
 
 

@@ -69,7 +69,6 @@ class ImageInfo:
         width: Pixels, upright (after the EXIF orientation).
         height: Pixels, upright.
         format: Pillow's name of the format, such as `JPEG`.
-        size_bytes: Length of the file.
         problem: Reason the picture cannot be used, or "".
         detail: What was found, in words, where there is a problem.
     """
@@ -80,7 +79,6 @@ class ImageInfo:
     width: int = 0
     height: int = 0
     format: str = ""
-    size_bytes: int = 0
     problem: str = ""
     detail: str = ""
 

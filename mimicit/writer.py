@@ -44,7 +44,6 @@ class TableWriter:
 
     def __init__(self, directory: Path, table: str) -> None:
         self.table = table
-        self.rows = 0
         self._schema = arrow_schema(table)
         self._folder = directory / table
         self._pending: list[Row] = []
@@ -86,7 +85,6 @@ class TableWriter:
             self._shard_rows.append(0)
         self._shard.write_batch(batch, row_group_size=len(self._pending))
         self._shard_rows[-1] += len(self._pending)
-        self.rows += len(self._pending)
         self._pending, self._pending_bytes = [], 0
         if self._part(len(self._shard_rows) - 1).stat().st_size > SHARD_BYTES:
             self._shard.close()
