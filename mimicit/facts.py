@@ -46,9 +46,9 @@ class Thing:
         certainty: Whether `count` is all there are, a lower bound, or contradicted.
         crowd: A box stands for a group.
         share: Part of the picture that its boxes cover, overlaps counted twice.
-        smallest: The same, of its smallest box.
+        smallest: Part of the picture that its smallest box covers.
         only: Where the one box lies, if it is beyond doubt the only one.
-        mask_share: The same, of the pixels that belong to it, where the source knows.
+        mask_share: Like `share`, of the pixels that belong to it, where the source knows them.
     """
 
     label: str
@@ -200,22 +200,22 @@ def _cut_off(box: Box, size: tuple[int, int]) -> bool:
     )
 
 
-def _overlap(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes."""
+def _shared(a: Box, b: Box) -> float:
+    """Area that two boxes have in common, in pixels."""
     width = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
     height = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
-    if width <= 0 or height <= 0:
-        return 0.0
-    inner = width * height
+    return max(width, 0.0) * max(height, 0.0)
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes."""
+    inner = _shared(a, b)
     return inner / (a.width * a.height + b.width * b.height - inner)
 
 
 def _nested(a: Box, b: Box) -> bool:
     """Tell whether one of two boxes lies almost wholly inside of the other."""
-    width = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
-    height = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
-    smaller = min(a.width * a.height, b.width * b.height)
-    return width > 0 and height > 0 and width * height > 0.85 * smaller
+    return _shared(a, b) > 0.85 * min(a.width * a.height, b.width * b.height)
 
 
 def _numbers_before(words: list[str], names: frozenset[str]) -> set[int]:

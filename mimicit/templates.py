@@ -109,12 +109,13 @@ def write(scene: Scene, seed: int) -> list[Exchange]:
     choice = _Choice(seed, scene)
     found = things(scene)
     captions = best_captions(scene)
+    located = _located(found, choice)
     return [
         *_descriptions(captions, found, choice),
         *_what(found, choice),
         *_counts(found, choice),
-        *_presence(scene, found, choice),
-        *_where(found, choice),
+        *_presence(scene, found, located, choice),
+        *_where(located, choice),
         *_comparisons(found, choice),
     ]
 
@@ -199,7 +200,9 @@ def _counts(found: list[Thing], choice: _Choice) -> Iterator[Exchange]:
         )
 
 
-def _presence(scene: Scene, found: list[Thing], choice: _Choice) -> Iterator[Exchange]:
+def _presence(
+    scene: Scene, found: list[Thing], located: tuple[Thing, str] | None, choice: _Choice
+) -> Iterator[Exchange]:
     """Ask after one thing that is there and one that is not: both, or neither."""
     unnamed = nouns.MASS | nouns.PAIRS
     there = [
@@ -211,7 +214,6 @@ def _presence(scene: Scene, found: list[Thing], choice: _Choice) -> Iterator[Exc
     thing = choice.of("there", there)
     plausible = sorted(nouns.same_setting(frozenset(t.label for t in found)).intersection(absent))
     missing = choice.of("absent", plausible or absent)
-    located = _located(found, choice)
     # Where the next question asks for its place, the answer is not given away here.
     told = thing.only and not (located and located[0] == thing)
     where = place(thing.only) if thing.only and told else ""
@@ -251,8 +253,7 @@ def _located(found: list[Thing], choice: _Choice) -> tuple[Thing, str] | None:
     return choice.of("where", placed) if placed else None
 
 
-def _where(found: list[Thing], choice: _Choice) -> Iterator[Exchange]:
-    located = _located(found, choice)
+def _where(located: tuple[Thing, str] | None, choice: _Choice) -> Iterator[Exchange]:
     if located:
         thing, where = located
         words = _pronoun(thing.label)

@@ -23,13 +23,17 @@ from mimicit.decoding import Picture, examine_all
 from mimicit.errors import InvalidDataset
 from mimicit.schema import SCHEMA_VERSION, ImageInfo
 from mimicit.tables import TABLES, arrow_schema
-from mimicit.writer import describe
+from mimicit.writer import SPLIT, describe
 
 MAX_GROUP_BYTES = 2**30
 """Largest row group that is read; the writer's are 32 MB and one picture."""
 
 BATCH_ROWS = {"images": 16, "instructions": 4096, "links": 4096, "rejected": 4096}
 """Rows held at a time."""
+
+
+SHARD_NAME = re.compile(rf"{SPLIT}-[0-9]{{5}}-of-[0-9]{{5}}\.parquet")
+"""What the card's configs match."""
 
 
 class _Gate:
@@ -86,7 +90,7 @@ class _Gate:
         if not name.endswith(".parquet"):
             return
         folder, _, file = name.rpartition("/")
-        if folder not in TABLES or not re.fullmatch(r"[a-z]+-[0-9]{5}-of-[0-9]{5}\.parquet", file):
+        if folder not in TABLES or not SHARD_NAME.fullmatch(file):
             self.found(name, "is not the name of a shard, TABLE/SPLIT-00000-of-00001.parquet")
         else:
             self.shards[folder].append((name, path))

@@ -257,9 +257,8 @@ def _add_box(
     area = None
     if record.area and 0 < record.area < MAX_SIDE**2:
         area = float(record.area)
-    box: Box | None = Box(label, x, y, width, height, area, crowd=bool(record.iscrowd))
-    if box and size:
-        box = box.within(size)
+    whole = Box(label, x, y, width, height, area, crowd=bool(record.iscrowd))
+    box = whole.within(size) if size else whole
     if box is None:
         return f"empty-box: {bytes(record.bbox).decode()} covers nothing of the picture"
     boxes.append(box)
