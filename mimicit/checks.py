@@ -1,8 +1,8 @@
 """What an exchange must satisfy to be kept. Each check is a function that gives a reason, or "".
 
 The patterns look for what data of this kind is known to go wrong by: tokens that trainers reserve,
-answers that speak of the annotations instead of the picture, captions in which an annotator says
-that there was nothing to caption.
+answers that decline or speak of the annotations instead of the picture, captions in which an
+annotator says that there was nothing to caption.
 """
 
 import re
@@ -11,25 +11,63 @@ from collections.abc import Iterator, Sequence
 from mimicit.schema import Exchange
 
 SPECIAL_TOKENS = re.compile(
-    r"<\s*(image|answer|video|PAD|s|/s|unk|eos|bos)\s*>|<\|[^|<>]{1,40}\|>|\[/?INST\]|<<SYS>>",
+    r"<[\s/]{0,3}((image|img|video|audio)[^<>]{0,60}|(im|vision|start_of|end_of|unused|extra_id)_\w+"
+    r"|answer|pad|s|unk|eos|bos|mask|think(ing)?|tool_call)[\s/]{0,3}>"
+    r"|<[|｜][^|｜<>]{1,40}[|｜]>|\[/?(INST|IMG(_\w{1,10})?)\]|<</?SYS>>",  # noqa: RUF001
     re.IGNORECASE,
 )
-"""Tokens that trainers give a meaning of their own (Otter, LLaVA, ChatML, Llama)."""
+"""Tokens that trainers give a meaning of their own (Otter, LLaVA, ChatML, Llama, Gemma, …)."""
 
 HIDDEN = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff\\u202a-\\u202e\\u2066-\\u2069]"
 )
 """Control characters, halves of surrogate pairs, and marks that turn the direction of writing."""
 
+_THE = r"(the|this|these|those|each) ((provided|given|original|image|picture|photo) ){0,2}"
+_NOTES = r"(captions?|annotations?|bounding[ -]box(es)?)"
+_ADVERB = r"((also|only|just|clearly|directly|explicitly|specifically) )?"
+_SOURCE = (  # what was written for the teacher, not what stands on a thing in the picture
+    rf"({_THE})?({_NOTES}|descriptions?|(provided|given|available) (information|context|data|text)"
+    r"|(information|context|data|details) (provided|given|available))\b"
+    r"(?! (on|under|below|beside|next to|printed|written|of (?!(the|this) (image|picture|photo))))"
+)
 LEAKS = re.compile(
     r"\b(no (image|picture|photo)s? (here|to (see|caption|describe|provide))|"
     r"(can ?not|can't|unable to|could not|couldn't) (see|view|load|open) "
     r"(the|an|any|this) (image|picture|photo)|"
     r"(image|picture|photo) (is )?(not|un)[ -]?(available|loading|loaded)|"
-    r"(the|this) (caption|annotation|bounding box)(es|s)?\b|provide a caption)",
-    re.IGNORECASE,
+    rf"provide a caption|{_THE}{_NOTES}\b|"
+    rf"({_THE}|(both|all|given|provided|image) )descriptions? {_ADVERB}"
+    r"(do(es)? not|do(es)?n't|given|provided|(mention|say|state|indicate|describe|note|suggest|"
+    r"provide|refer|include|list|highlight|reveal|tell)s?|(specif|impl)(y|ies))\b|"
+    rf"(according to|based (up)?on|as per) {_SOURCE}|"
+    rf"(mentioned|described|stated|noted|given|specified|indicated|provided) (in|by) {_SOURCE}|"
+    rf"no mention of|(is|are|was|were|be|been)( not|n't) {_ADVERB}(mentioned|specified)\b(?! on\b)|"
+    r"(not|\w+n't) (mentioned|specified|provided|stated|described|indicated) in (the|this|any) "
+    r"((provided|given) )?(image|picture|photo|scene|information|text|context|data)\b|"
+    r"(the|these|their|its|given) (((bounding[ -])?box|given|provided) )?coordinates)"
 )
-"""Sentences about the annotating instead of the picture."""
+"""Sentences about the annotating instead of the picture.
+
+They cost some honest ones, which a large dataset can spare more than it can bear a teacher that
+speaks of what nobody else can see: whatever says "the caption" of a comic strip, "the coordinates"
+of a map on a screen, or "the description says" of a museum label is lost. A description that is
+only named, or that stands on, under or below something ("the description on the label says"), is
+kept, and so is what a sign does not mention "on" itself.
+"""
+
+REFUSALS = re.compile(
+    r"^\W*((i'm|i am) )?((so|very|truly|really) )?(sorry|afraid|i apologi[sz]e)\b[^.!?]{0,40}?\bi"
+    r"( can ?not| can't| could not| couldn't| won't| will not|('m| am) (unable|not able) to)\b"
+    r"(?! (really |quite |clearly |reliably )?(determine|tell|say|see|make out|be (sure|certain)|"
+    r"know|read|count|judge|view|load|open)\b)"
+    r"|^\W*(unfortunately,? )?(i (can ?not|can't|won't|will not)|(i'm|i am) (unable|not able) to) "
+    r"(assist|help(?! (but|\w+ing)\b)|comply|fulfil|engage|participate|discuss|generate|process|"
+    r"(provide|answer|continue|complete|do) (that|this|such)|identify (people|individuals|who))"
+    r"|\bas an? (\w+ ){0,2}(ai|language model)( \w+){0,4},? (i|my)\b"
+    r"|\b(i'm|i am) (just |only |merely )?an? (large )?(ai|language model)\b"
+)
+"""Answers that decline. "I cannot determine the breed" is none: it may be the honest answer."""
 
 
 def text_problem(text: str) -> str:
@@ -40,7 +78,11 @@ def text_problem(text: str) -> str:
         return "special-token"
     if HIDDEN.search(text):
         return "control-character"
-    if LEAKS.search(text):
+    # In lower case: twice as fast as patterns that ignore it, and every text comes by.
+    plain = " ".join(text.lower().replace("\u2019", "'").split())
+    if REFUSALS.search(plain):
+        return "refusal"
+    if LEAKS.search(plain):
         return "annotation-leak"
     return ""
 
