@@ -1,64 +1,78 @@
 """Scenes in, published rows out. No network, no clock, no chance but the seed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from mimicit import templates
+from mimicit.authors import Author, Pending
 from mimicit.card import Tally
-from mimicit.checks import check
 from mimicit.context_linker import LinkSpec, link
-from mimicit.errors import InvalidDataset, SourceError
+from mimicit.errors import Incomplete, InvalidDataset, SourceError
 from mimicit.media import Media
 from mimicit.progress import Track
-from mimicit.schema import Exchange, Instruction, Links, Rejection, Scene
+from mimicit.schema import Instruction, Links, Rejection, Scene
 from mimicit.writer import FileEntry, Spool, TableWriter
 
 
 class Assembly:
     """Writes the tables of one dataset: `add` every scene, then `finish`."""
 
-    def __init__(self, directory: Path, media: Media, seed: int) -> None:
+    def __init__(self, directory: Path, media: Media, author: Author) -> None:
         self.tally = Tally()
         self._media = media
-        self._seed = seed
+        self._author = author
         self._tables = {
             name: TableWriter(directory, name)
             for name in ("instructions", "images", "links", "rejected")
         }
         self._spool = Spool(directory / "spool.arrow")
         self._first_detail = ""
-        self._scenes: set[str] = set()
         self._pictures: set[str] = set()
         self._digests: set[str] = set()
 
-    def add(self, item: Scene | Rejection) -> None:
-        """Write the pictures and the rejections of a scene; keep its instructions to be linked."""
-        self.tally.scenes += isinstance(item, Scene)
+    def add(self, scene: Scene | None, rejections: Sequence[Rejection]) -> None:
+        """Write what was turned away, and a scene's pictures; keep its instructions to be linked.
+
+        Args:
+            scene: A scene that can be used (`Media.judged`), if there is one.
+            rejections: What the source and the media pass turned away.
+        """
+        for rejection in rejections:
+            self._reject(rejection)
+        if scene is None:
+            return
         published = False
-        for row in self._rows(item):
+        for row in self._author.write(scene):
             if isinstance(row, Rejection):
-                self.tally.rejected[row.stage, row.reason] += 1
-                self._first_detail = self._first_detail or f"{row.record}: {row.detail}"
-                self._tables["rejected"].write(row)
+                self._reject(row)
+            elif isinstance(row, Pending):
+                self.tally.pending += 1
             else:
                 self.tally.kinds[row.kind] += 1
                 self.tally.languages[row.language] += 1
                 self._spool.write(row)
                 published = True
-        if published and isinstance(item, Scene):
-            self._store_pictures(item)
+        if published:
+            self._store_pictures(scene)
+
+    def _reject(self, rejection: Rejection) -> None:
+        self.tally.rejected[rejection.stage, rejection.reason] += 1
+        self._first_detail = self._first_detail or f"{rejection.record}: {rejection.detail}"
+        self._tables["rejected"].write(rejection)
 
     def finish(self, specs: dict[str, LinkSpec], track: Track) -> list[FileEntry]:
         """Link the instructions, write them, and list the finished files.
 
         Raises:
             SourceError: there is not one instruction.
+            Incomplete: there is none yet, but requests are pending.
         """
         tally, spool = self.tally, self._spool
         if not len(spool):
             why = ", ".join(f"{reason} ({n:,})" for (_, reason), n in tally.rejected.most_common(5))
+            if tally.pending:
+                raise Incomplete(f"not one of {tally.pending:,} requests has a usable reply yet")
             raise SourceError(
-                f"not one instruction came out of {tally.scenes:,} scenes: {why}\n"
+                f"not one instruction came out of {self._media.scenes:,} scenes: {why}\n"
                 f"the first: {self._first_detail}"
             )
         spool.finish()
@@ -71,25 +85,6 @@ class Assembly:
                     tally.strategies.update(found.strategies)
         return [entry for table in self._tables.values() for entry in table.close()]
 
-    def _rows(self, item: Scene | Rejection) -> Iterator[Instruction | Rejection]:
-        """Make a scene's instructions, and say what was turned away on the way."""
-        if isinstance(item, Rejection):
-            yield item
-            return
-        name = f"{item.prefix}_{item.id}"
-        if name in self._scenes:
-            detail = "another scene has the same id"
-            yield item.reject("annotations", "duplicate-scene", name, detail)
-            return
-        self._scenes.add(name)
-        problems = list(self._media.problems(item))
-        if problems:
-            yield from problems
-            return
-        scene, misfits = self._media.fit(item)
-        yield from misfits
-        yield from _written(scene, self._seed)
-
     def _store_pictures(self, scene: Scene) -> None:
         for ref in scene.images:
             if ref.id not in self._pictures:
@@ -99,39 +94,6 @@ class Assembly:
                 self.tally.licences[row.licence] += 1
                 self.tally.equal_pictures += row.sha256 in self._digests
                 self._digests.add(row.sha256)
-
-
-def _written(scene: Scene, seed: int) -> Iterator[Instruction | Rejection]:
-    exchanges = templates.write(scene, seed)
-    if not exchanges:
-        detail = "no annotation supports a question"
-        yield scene.reject("templates", "nothing-to-say", scene.id, detail)
-    for ordinal, (exchange, reason) in enumerate(check(exchanges)):
-        if reason:
-            detail = f"{exchange.instruction!r}: {exchange.answer!r}"[:500]
-            yield scene.reject("checks", reason, scene.instruction_id(ordinal), detail)
-        else:
-            yield _instruction(scene, ordinal, exchange)
-
-
-def _instruction(scene: Scene, ordinal: int, exchange: Exchange) -> Instruction:
-    return Instruction(
-        id=scene.instruction_id(ordinal),
-        instruction=exchange.instruction,
-        answer=exchange.answer,
-        image_ids=[ref.id for ref in scene.images],
-        rel_ins_ids=[],
-        source=scene.source,
-        split="train",
-        language=scene.language,
-        kind=exchange.kind,
-        scene_id=scene.id,
-        group=scene.groups[0],
-        licence=scene.licence,
-        teacher=templates.NAME,
-        prompt_sha256=templates.wording_sha256(),
-        request_key="",
-    )
 
 
 def _paired(

@@ -28,7 +28,6 @@ HUB_LICENCES = frozenset(
 class Tally:
     """What is counted while a dataset is assembled, for its card and for the summary."""
 
-    scenes: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     licences: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
@@ -36,6 +35,7 @@ class Tally:
     strategies: Counter[str] = field(default_factory=Counter)
     links: int = 0
     equal_pictures: int = 0
+    pending: int = 0
 
 
 def write_card(
@@ -138,6 +138,8 @@ def _body(counts: dict[str, int], tally: Tally, config: BuildConfig) -> str:
         _table(("kind of question", "instructions"), _ranked(tally.kinds)),
         _table(("licence of the picture", "pictures"), _ranked(tally.licences, empty="not stated")),
     ]
+    if config.teacher != "templates":
+        parts.insert(2, _teacher(config, tally.pending))
     if tally.strategies:
         parts.append(
             _table(("in-context examples found by", "examples"), _ranked(tally.strategies))
@@ -158,6 +160,17 @@ def _body(counts: dict[str, int], tally: Tally, config: BuildConfig) -> str:
     parts += [f"- `{s.name}`: {_origin(s)}" for s in config.sources]
     parts.append("\n`mimicit build --config build.yaml` makes it again.\n")
     return "\n".join(parts)
+
+
+def _teacher(config: BuildConfig, pending: int) -> str:
+    sees = "which was shown the pictures" if config.vision else "which did not see the pictures"
+    text = (
+        f"Written by the model {_cell(config.teacher_name)}, {sees}; its mistakes are in it. "
+        "`prompt_sha256` says which prompt was asked, `request_key` which reply a row comes from.\n"
+    )
+    if pending:
+        text += f"\n**Partial**: {pending:,} requests had no reply yet when this was made.\n"
+    return text
 
 
 ROWS = {

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mimicit import __version__
-from mimicit.errors import InvalidDataset, MimicitError, UsageError
+from mimicit import cli_options as opt
+from mimicit.cli_asking import plan, prompts
+from mimicit.cli_journal import journal
+from mimicit.errors import InvalidDataset, MimicitError
 
 if TYPE_CHECKING:
-    from mimicit.config import BuildConfig
     from mimicit.pipeline import Summary
 
 app = typer.Typer(
@@ -21,6 +23,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command()(plan)
+app.add_typer(prompts, name="prompts")
+app.add_typer(journal, name="journal")
 
 
 def main() -> None:
@@ -57,30 +62,44 @@ def _before_commands(
 
 @app.command()
 def build(
-    source: Annotated[
-        list[str], typer.Option("--source", "-s", help="Source to read; may be repeated.")
-    ] = [],  # noqa: B006  # Typer reads the default, nobody changes it
+    source: opt.Source = [],  # noqa: B006  # Typer reads the default, nobody changes it
     out: Annotated[
         Path | None,
         typer.Option(help="Directory of the dataset.  [default: out/SOURCE]", show_default=False),
     ] = None,
-    root: Annotated[Path | None, typer.Option(help="Directory with the source's files.")] = None,
-    sample: Annotated[
-        bool, typer.Option("--sample", help="Read the small sample that comes with the source.")
-    ] = False,
-    option: Annotated[
-        list[str],
-        typer.Option(
-            "--option",
-            "-o",
-            metavar="[SOURCE.]NAME=VALUE",
-            help="An option of the source (`mimicit sources` lists them); may be repeated.",
-        ),
-    ] = [],  # noqa: B006
-    teacher: Annotated[
+    root: opt.Root = None,
+    sample: opt.Sample = False,
+    option: opt.Option = [],  # noqa: B006
+    teacher: opt.Teacher = None,
+    model: opt.Model = None,
+    base_url: Annotated[
         str | None,
-        typer.Option(help="Who writes the exchanges: templates (free).", show_default=False),
+        typer.Option(
+            help="URL of the endpoint, such as http://localhost:8000/v1.  "
+            "[default: $OPENAI_BASE_URL, or OpenAI]",
+            show_default=False,
+        ),
     ] = None,
+    concurrency: opt.Concurrency = 16,
+    replicates: opt.Replicates = None,
+    vision: opt.Vision = None,
+    prompt: opt.Prompt = [],  # noqa: B006
+    param: opt.Param = [],  # noqa: B006
+    reask: opt.Reask = None,
+    send_max_side: opt.SendMaxSide = None,
+    teacher_id: opt.TeacherId = None,
+    journal: opt.Journal = None,
+    calls: Annotated[
+        bool,
+        typer.Option("--calls/--no-calls", help="Whether to ask at all, or use what was answered."),
+    ] = True,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Publish though some requests have no reply yet.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds that one attempt may take.")] = 120.0,
+    total_timeout: Annotated[
+        float, typer.Option(help="Seconds that a request may take with all its attempts.")
+    ] = 600.0,
     link: Annotated[
         str | None,
         typer.Option(
@@ -95,32 +114,27 @@ def build(
     seed: Annotated[
         int | None, typer.Option(help="Varies wording and random links.  [default: 0]")
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="Read only so many scenes of each source.")
-    ] = None,
-    only: Annotated[
-        list[str],
-        typer.Option(help="Read only this scene, by its id or a picture's; may be repeated."),
-    ] = [],  # noqa: B006
+    limit: opt.Limit = None,
+    only: opt.Only = [],  # noqa: B006
     date: Annotated[
         str | None,
         typer.Option(help="Date for the card, YYYY-MM-DD.  [default: $SOURCE_DATE_EPOCH, or none]"),
     ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            help="Settings from a file, such as the build.yaml of a dataset; options win over it."
-        ),
-    ] = None,
+    config: opt.Config = None,
 ) -> None:
     """Build a dataset."""
-    from mimicit.config import make_config, read_config, source_date
+    from mimicit.config import Endpoint
     from mimicit.pipeline import build as run
     from mimicit.progress import on_terminal
 
-    settings = read_config(config) if config else {}
-    given: dict[str, Any] = {
+    given = {
         "teacher": teacher,
+        "model": model,
+        "replicates": replicates,
+        "vision": vision,
+        "reask": reask,
+        "send_max_side": send_max_side,
+        "teacher_id": teacher_id,
         "link": link,
         "shots": shots,
         "seed": seed,
@@ -128,57 +142,31 @@ def build(
         "only": only or None,
         "date": date,
     }
-    settings |= {name: value for name, value in given.items() if value is not None}
-    if source:
-        settings["sources"] = [{"name": name} for name in source]
-    if "sources" not in settings:
-        raise UsageError("name a source, such as --source coco, or a file with --config")
-    settings.setdefault("date", source_date())
-    made = _with_options(make_config(settings), root, option, sample=sample)
+    made = opt.configure(
+        config, source, root, option, prompt=prompt, param=param, given=given, sample=sample
+    )
+    endpoint = Endpoint(base_url, concurrency, timeout, total_timeout) if calls else None
     try:
         summary = run(
-            made, out or Path("out") / "-".join(s.name for s in made.sources), track=on_terminal
+            made,
+            out or Path("out") / "-".join(s.name for s in made.sources),
+            track=on_terminal,
+            journal=journal,
+            endpoint=endpoint,
+            partial=partial,
         )
     except KeyboardInterrupt:
         _say("\nmimicit: stopped; nothing was published, and what was there before is untouched")
+        if made.teacher != "templates":
+            _say("every reply is kept: run again to go on")
         sys.exit(130)
     _print_summary(summary)
-
-
-def _with_options(
-    config: "BuildConfig", root: Path | None, options: list[str], *, sample: bool
-) -> "BuildConfig":
-    """Hand `--root`, `--sample` and each `-o [SOURCE.]NAME=VALUE` to the source that it is for."""
-    names = [source.name for source in config.sources]
-    added: dict[str, dict[str, str]] = {name: {} for name in names}
-    pairs = [*options, *([f"root={root}"] if root else [])]
-    for text in pairs:
-        key, equals, value = text.partition("=")
-        scope, dot, bare = key.partition(".")
-        if dot and scope in added:
-            names_for, key = [scope], bare
-        else:
-            names_for = names
-        if not equals or not key:
-            raise UsageError(f"-o takes NAME=VALUE, such as -o split=val2017, not {text!r}")
-        if len(set(names_for)) != 1:
-            raise UsageError(f"{text!r}: say for which source, as in -o {names[0]}.{text}")
-        added[names_for[0]][key] = value
-    sources = [
-        source.model_copy(
-            update={
-                "options": source.options | added[source.name],
-                "sample": source.sample or sample,
-            }
-        )
-        for source in config.sources
-    ]
-    return config.model_copy(update={"sources": sources})
 
 
 def _print_summary(summary: "Summary") -> None:
     lines = [
         ("scenes", f"{summary.scenes:,}"),
+        *_asked_lines(summary),
         ("instructions", f"{summary.instructions:,}"),
         ("images", f"{summary.images:,}"),
         ("links", f"{summary.links:,} in-context examples"),
@@ -205,6 +193,22 @@ def _print_summary(summary: "Summary") -> None:
         f'  load the pictures   datasets.load_dataset("{summary.out}", "images")\n'
         f'  load examples       mimicit.load("{summary.out}")[0].context'
     )
+
+
+def _asked_lines(summary: "Summary") -> list[tuple[str, str]]:
+    asked = summary.asked
+    if not asked.known and not asked.replies and not summary.pending:
+        return []
+    lines = [
+        ("replies", f"{asked.known + asked.replies:,}"),
+        ("  bought", f"{asked.replies:,} now, {asked.known:,} were in the journal"),
+    ]
+    if asked.replies:
+        tokens = f"{asked.input_tokens:,} in, {asked.output_tokens:,} out"
+        lines.append(("  tokens", tokens))
+    if summary.pending:
+        lines.append(("  pending", f"{summary.pending:,}: the dataset is partial"))
+    return lines
 
 
 @app.command()

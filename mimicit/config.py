@@ -3,11 +3,12 @@
 import contextlib
 import datetime as dt
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mimicit.errors import UsageError
 
@@ -36,7 +37,16 @@ class BuildConfig(BaseModel):
 
     Attributes:
         sources: What to read, in this order.
-        teacher: Who writes the exchanges.
+        teacher: Who writes the exchanges: rules (`templates`), or a model behind an endpoint
+            that speaks OpenAI's protocol (`openai`).
+        model: The model that is asked, as its endpoint calls it.
+        teacher_id: What its replies are kept under; None for the model's name.
+        prompts: Prompt files in place of a source's own, by source.
+        vision: Whether the model is sent the pictures.
+        replicates: How many times each scene is asked about.
+        reask: How often a scene whose reply was of no use is asked about once more.
+        parameters: What the endpoint is asked for besides the prompt's own; None drops one.
+        send_max_side: Longest side in pixels at which a picture is sent.
         link: Link strategies, such as `same-group,similar-text`; None for each source's own.
         shots: In-context examples an instruction gets at most.
         seed: Varies wording and random links.
@@ -48,13 +58,39 @@ class BuildConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sources: Annotated[list[SourceConfig], Field(min_length=1)]
-    teacher: Literal["templates"] = "templates"
+    teacher: Literal["templates", "openai"] = "templates"
+    model: str | None = None
+    teacher_id: str | None = None
+    prompts: dict[str, str] = {}
+    vision: bool = True
+    replicates: int = Field(default=1, ge=1, le=100)
+    reask: int = Field(default=0, ge=0, le=5)
+    parameters: dict[str, str | int | float | bool | None] = {}
+    send_max_side: int = Field(default=1024, ge=64, le=8192)
     link: str | None = None
     shots: int = Field(default=3, ge=0, le=64)
     seed: int = 0
     limit: int | None = Field(default=None, ge=1)
     only: list[str] = []
     date: dt.date | None = None
+
+    @model_validator(mode="after")
+    def _one_teacher(self) -> "BuildConfig":
+        asks = self.teacher != "templates"
+        given = self.model_fields_set & {"model", "prompts", "replicates", "reask", "parameters"}
+        if asks and not (self.model or "").strip():
+            raise ValueError(f"teacher {self.teacher!r} needs the name of a model")
+        if not asks and given:
+            raise ValueError(f"{min(given)!r} needs a teacher that is asked, such as openai")
+        foreign = self.prompts.keys() - {source.name for source in self.sources}
+        if foreign:
+            raise ValueError(f"a prompt for {min(foreign)!r}, which is no source of this build")
+        return self
+
+    @property
+    def teacher_name(self) -> str:
+        """What the rows of the dataset call their teacher."""
+        return self.teacher_id or self.model or self.teacher
 
     @field_validator("date", mode="before")
     @classmethod
@@ -72,7 +108,43 @@ class BuildConfig(BaseModel):
             source.update(
                 {"options": {k: portable(v) for k, v in options.items()}} if options else {}
             )
+        if "prompts" in content:
+            content["prompts"] = {k: portable(v) for k, v in content["prompts"].items()}
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where and how a teacher is asked. Nothing here changes what is asked, or the dataset.
+
+    Attributes:
+        base_url: Its URL, such as `http://localhost:8000/v1`; None for `$OPENAI_BASE_URL`, else
+            OpenAI's own (or Azure's, where `$AZURE_OPENAI_ENDPOINT` names one).
+        concurrency: Requests under way at once.
+        timeout: Seconds that one attempt may take.
+        total_timeout: Seconds that a request may take with all its attempts.
+    """
+
+    base_url: str | None = None
+    concurrency: int = 16
+    timeout: float = 120.0
+    total_timeout: float = 600.0
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UsageError: one cannot be.
+        """
+        if not 1 <= self.concurrency <= 4096:
+            raise UsageError(f"the concurrency must be 1 to 4096, not {self.concurrency}")
+        if not (self.timeout > 0 and self.total_timeout > 0):
+            raise UsageError("a timeout must be above 0 seconds")
+        scheme, _, rest = (self.base_url or "http://-").partition("://")
+        if scheme not in {"http", "https"} or not rest:
+            raise UsageError(
+                f"--base-url {self.base_url!r} is no URL such as http://localhost:8000/v1"
+            )
 
 
 def portable(text: str) -> str:

@@ -13,7 +13,7 @@ import warnings
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from mimicit.schema import ImageInfo, ImageRef
 
@@ -144,6 +144,56 @@ def examine(image_id: str, source: ImageRef | bytes) -> ImageInfo:
     )
 
 
+SENT_AS_THEY_ARE = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
+"""Formats that every endpoint reads, with their media types."""
+
+JPEG_QUALITY = 90
+"""Quality of the pictures that had to be made smaller before they were sent."""
+
+
+def fit(data: bytes, max_side: int) -> tuple[bytes, str]:
+    """Make a picture's file fit to be sent: bytes as they are wherever that will do.
+
+    Args:
+        data: The file.
+        max_side: Longest side in pixels that is sent; 0 for any.
+
+    Returns:
+        The file to send, upright and in a format that endpoints read, and its media type.
+
+    Raises:
+        UnusablePicture: as `decode`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            picture: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+        except Exception:  # noqa: BLE001  # `decode` says what is wrong with it
+            picture = decode(data)
+    small = not max_side or max(picture.size) <= max_side
+    plain = (
+        picture.mode in {"1", "L", "P", "RGB", "RGBA"} and not getattr(picture, "n_frames", 1) > 1
+    )
+    upright = picture.getexif().get(ExifTags.Base.Orientation, 1) == 1
+    if small and plain and upright and picture.format in SENT_AS_THEY_ARE:
+        return data, SENT_AS_THEY_ARE[picture.format]
+    shown = on_white(decode(data))
+    if max_side:
+        shown.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    shown.save(file, "JPEG", quality=JPEG_QUALITY)
+    return file.getvalue(), "image/jpeg"
+
+
+def on_white(picture: Image.Image) -> Image.Image:
+    """Show a picture as it would look on a white page, in RGB."""
+    if picture.has_transparency_data:
+        shown = picture.convert("RGBA")
+        picture = Image.new("RGBA", shown.size, "white")
+        picture.alpha_composite(shown)
+    return picture.convert("RGB")
+
+
 def _cosine_table() -> np.ndarray:
     """Make the first 8 rows of the 32-point DCT-II in 14-bit fixed point: its sums are exact."""
     k, n = np.arange(8)[:, None], np.arange(32)[None, :]
@@ -161,11 +211,7 @@ def perceptual_hash(picture: Image.Image) -> str:
     same pixels give the same hash on every machine. Method: Zauner, Implementation and
     Benchmarking of Perceptual Image Hash Functions (2010), section 3.2.1.
     """
-    if picture.has_transparency_data:  # seen as it would be on a white page
-        shown = picture.convert("RGBA")
-        picture = Image.new("RGBA", shown.size, "white")
-        picture.alpha_composite(shown)
-    small = picture.convert("RGB").convert("L").resize((32, 32), Image.Resampling.BOX)
+    small = on_white(picture).convert("L").resize((32, 32), Image.Resampling.BOX)
     pixels = np.asarray(small, dtype=np.int64)
     frequencies = (_COSINES @ pixels @ _COSINES.T).ravel()
     bits = frequencies > np.sort(frequencies[1:])[31]  # the median, the mean brightness left out

@@ -58,6 +58,31 @@ class Media:
                         self.places[ref.id] = _place(ref)
                         yield ref.id, ref
 
+    def judged(
+        self, items: Iterable[Scene | Rejection]
+    ) -> Iterator[tuple[Scene | None, list[Rejection]]]:
+        """Give each scene that can be used, fitted to its pictures, and what is turned away.
+
+        Every pass over the scenes goes through here, so that none pays for, or publishes, a scene
+        that another one leaves out.
+
+        Raises:
+            SourceError: a scene was not there in the media pass.
+        """
+        seen: set[str] = set()
+        for item in items:
+            if isinstance(item, Rejection):
+                yield None, [item]
+                continue
+            name = f"{item.prefix}_{item.id}"
+            if name in seen:
+                detail = "another scene has the same id"
+                yield None, [item.reject("annotations", "duplicate-scene", name, detail)]
+                continue
+            seen.add(name)
+            problems = list(self.problems(item))
+            yield (None, problems) if problems else self.fit(item)
+
     def problems(self, scene: Scene) -> Iterator[Rejection]:
         """Say which of a scene's pictures cannot be used, and why.
 

@@ -1,34 +1,42 @@
 """The build, in three passes: media, ask, assemble.
 
-A generator reads one source's annotations and media as scenes; scenes become exchanges by rule
-(templates); checked exchanges become instructions; the context linker says which instructions
+A generator reads one source's annotations and media as scenes; scenes become exchanges; checked
+exchanges become instructions; the context linker says which instructions
 serve as in-context examples for which; the writer publishes them as checked shards whose image
 ids point into a separate image store.
 
-With the templates as the teacher there is nothing to ask, and the second pass is empty.
+Scenes become exchanges either by rule (templates, free), and then there is nothing to ask; or by a
+prompt, a request, a teacher and its reply, which the journal keeps.
 """
 
+import contextlib
+import functools
 import importlib.metadata
-import itertools
-import operator
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mimicit import __version__
+from mimicit.asking import Asked, Walk, ask, data_url
 from mimicit.assemble import Assembly
+from mimicit.authors import Author, TeacherAuthor, TemplatesAuthor
 from mimicit.card import Tally, write_card
-from mimicit.config import BuildConfig, SourceConfig
+from mimicit.config import BuildConfig, Endpoint
 from mimicit.context_linker import LinkSpec
 from mimicit.directory import replacing
-from mimicit.errors import SourceError, UsageError
-from mimicit.generators import Counted, Generator, open_source
+from mimicit.errors import Incomplete
+from mimicit.journal import Journal, default_path
 from mimicit.media import Media
 from mimicit.progress import Track, silent
-from mimicit.schema import Rejection, Scene
+from mimicit.schema import Request
+from mimicit.sources import Source, judge, load_prompts
+from mimicit.teachers import Teacher
 from mimicit.validate import validate
 from mimicit.writer import FileEntry, count_rows, describe, write_manifest
+
+DEFAULT_ENDPOINT = Endpoint()
+"""The endpoint that the environment names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,8 @@ class Summary:
         equal_pictures: Pictures equal to another one under a different id.
         size_bytes: Size of the dataset.
         seconds: Wall-clock time.
+        asked: What was asked of the teacher, and what the journal had.
+        pending: Requests without a reply, where a partial dataset was asked for.
     """
 
     out: Path
@@ -56,47 +66,86 @@ class Summary:
     equal_pictures: int
     size_bytes: int
     seconds: float
+    asked: Asked
+    pending: int
 
 
-def build(config: BuildConfig, out: str | Path, *, track: Track = silent) -> Summary:
+def build(  # noqa: PLR0913  # the public call, by keyword
+    config: BuildConfig,
+    out: str | Path,
+    *,
+    track: Track = silent,
+    journal: str | Path | None = None,
+    endpoint: Endpoint | None = DEFAULT_ENDPOINT,
+    partial: bool = False,
+) -> Summary:
     """Build a dataset and publish it at `out`, replacing the dataset that was there.
 
-    Until the very end `out` is as it was; it then changes in one step. The same configuration
-    and inputs give the same bytes, whatever the order of the annotations or the day.
+    Until the very end `out` is as it was; it then changes in one step. The same configuration,
+    inputs and replies give the same bytes, whatever the order of the annotations or the day.
 
     Args:
         config: What to build.
         out: Directory of the dataset.
         track: Shows progress (`mimicit.progress`).
+        journal: Where a teacher's replies are kept; None for `mimicit.journal.default_path`.
+        endpoint: Where a teacher is asked; None to ask for nothing, and use what the journal has.
+        partial: Publish even if some requests have no reply yet.
 
     Raises:
         UsageError: the configuration cannot be carried out; nothing was published.
         SourceError: an input is missing or damaged as a whole, or gave no instruction at all.
+        TeacherError: the endpoint is unusable; replies are kept, nothing was published.
+        Incomplete: requests have no reply yet; replies are kept, nothing was published.
         InvalidDataset: what was built breaks the rules of `mimicit validate`: a defect of mimicit.
     """
     start = time.monotonic()
-    sources = [_Source(entry, config) for entry in config.sources]
+    sources = [Source(entry, config) for entry in config.sources]
     specs = {
-        s.generator.name: LinkSpec.parse(_link(config, s.generator), config.shots, config.seed)
+        s.generator.name: LinkSpec.parse(
+            s.generator.link if config.link is None else config.link, config.shots, config.seed
+        )
         for s in sources
     }
-    with replacing(Path(out)) as directory:
-        media = Media.of(
-            itertools.chain.from_iterable(track(s.scenes(), "media", "scenes") for s in sources)
-        )
-        _refuse_unknown(config, sources, media)
-        assembly = Assembly(directory, media, config.seed)
-        for source in sources:
-            for item in track(source.scenes(), "assemble", "scenes"):
-                assembly.add(item)
+    prompts = load_prompts(config, sources)
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(replacing(Path(out)))
+        kept = None
+        if config.teacher != "templates":
+            path = Path(journal or default_path())
+            kept = stack.enter_context(Journal(path, create=endpoint is not None))
+        media = judge(config, sources, track)
+        author: Author = TemplatesAuthor(config.seed)
+        asked = Asked()
+        if kept:
+            author = TeacherAuthor(config, prompts, media, kept)
+            walk = functools.partial(_requests, sources, media, author)
+            asked = _ask(config, walk, media.scenes, kept, endpoint, track)
+            _refuse_pending(asked, kept.path, partial=partial)
+        assembly = Assembly(directory, media, author)
+        scenes = (item for s in sources for item in track(s.scenes(), "assemble", "scenes"))
+        for scene, rejections in media.judged(scenes):
+            assembly.add(scene, rejections)
         entries = assembly.finish(specs, track)
         _describe(directory, entries, assembly.tally, config)
         validate(directory, decode=False)  # the pictures were decoded by the media pass
-        size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
-    counts, tally = count_rows(entries), assembly.tally
+        size = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
+    return _summary(Path(out), entries, assembly.tally, media, asked, size, start)
+
+
+def _summary(  # noqa: PLR0913  # everything that a summary tells
+    out: Path,
+    entries: list[FileEntry],
+    tally: Tally,
+    media: Media,
+    asked: Asked,
+    size: int,
+    start: float,
+) -> Summary:
+    counts = count_rows(entries)
     return Summary(
-        out=Path(out),
-        scenes=tally.scenes,
+        out=out,
+        scenes=media.scenes,
         instructions=counts["instructions"],
         images=counts["images"],
         links=tally.links,
@@ -104,64 +153,69 @@ def build(config: BuildConfig, out: str | Path, *, track: Track = silent) -> Sum
         equal_pictures=tally.equal_pictures,
         size_bytes=size,
         seconds=time.monotonic() - start,
+        asked=asked,
+        pending=tally.pending,
     )
 
 
-class _Source:
-    """A generator, read only as far as `--limit` and `--only` say."""
-
-    def __init__(self, entry: SourceConfig, config: BuildConfig) -> None:
-        self.generator: Generator = open_source(entry.name, entry.options, sample=entry.sample)
-        self.found: set[str] = set()
-        self._limit = config.limit
-        self._only = frozenset(config.only)
-
-    def scenes(self) -> Iterator[Scene | Rejection]:
-        items = self.generator.scenes()
-        total = len(self._only) or self._limit or operator.length_hint(items)
-        return Counted(self._some(items), total)
-
-    def _some(self, items: Iterator[Scene | Rejection]) -> Iterator[Scene | Rejection]:
-        left = self._limit
-        for item in items:
-            if item.source != self.generator.name:
-                raise SourceError(f"source {self.generator.name!r} gives scenes of {item.source!r}")
-            if self._only and not self._wanted(item):
-                continue
-            if isinstance(item, Scene) and left is not None:
-                if not left:
-                    return
-                left -= 1
-            yield item
-
-    def _wanted(self, item: Scene | Rejection) -> bool:
-        """Tell whether `--only` names a scene: by its id, without zeros too, or a picture's id."""
-        if isinstance(item, Rejection):
-            names = {item.scene_id, f"{self.generator.prefix}_IMG_{item.scene_id}"}
-        else:
-            names = {item.id, *(ref.id for ref in item.images)}
-        names |= {name.lstrip("0") or "0" for name in names if name}
-        self.found |= self._only & names
-        return not self._only.isdisjoint(names)
+def _requests(
+    sources: Sequence[Source], media: Media, author: TeacherAuthor
+) -> Iterator[tuple[list[Request], int]]:
+    """Walk all scenes: the requests of each that have no reply, and how many have one."""
+    for scene, _ in media.judged(item for source in sources for item in source.scenes()):
+        if scene:
+            yield author.unanswered(scene)
 
 
-def _link(config: BuildConfig, generator: Generator) -> str:
-    return generator.link if config.link is None else config.link
+def _ask(  # noqa: PLR0913  # what a pass takes
+    config: BuildConfig,
+    walk: Walk,
+    scenes: int,
+    journal: Journal,
+    endpoint: Endpoint | None,
+    track: Track,
+) -> Asked:
+    """Ask for what the journal has no reply for: the second pass."""
+    if endpoint is None:
+        asked = Asked()
+        for missing, known in walk():
+            asked.known += known
+            asked.failures["not asked"] += len(missing)
+        return asked
+
+    def open_teacher() -> Teacher:
+        from mimicit.teachers.openai import OpenAITeacher  # noqa: PLC0415  # slow to import
+
+        return OpenAITeacher(config.model or "", endpoint, data_url)
+
+    return ask(
+        walk,
+        journal,
+        open_teacher,
+        concurrency=endpoint.concurrency,
+        again=config.reask > 0,
+        total=scenes * config.replicates,
+        track=track,
+    )
 
 
-def _refuse_unknown(config: BuildConfig, sources: list[_Source], media: Media) -> None:
-    """Refuse to build from less than was asked for.
+def _refuse_pending(asked: Asked, journal: Path, *, partial: bool) -> None:
+    """Refuse to publish while requests have no reply, unless that is asked for.
 
     Raises:
-        UsageError: `--only` names what is not there.
-        SourceError: there is nothing at all.
+        Incomplete: there are some.
     """
-    if config.limit is None:
-        unknown = sorted(set(config.only).difference(*(source.found for source in sources)))
-        if unknown:
-            raise UsageError(f"--only {unknown[0]!r} names no scene and no picture of the sources")
-    if not media.scenes and not media.rejections:
-        raise SourceError("the sources have no scene: their files list no picture")
+    pending = sum(asked.failures.values())
+    if not pending or partial:
+        return
+    why = ", ".join(f"{count:,} {reason}" for reason, count in asked.failures.most_common(5))
+    first = f"\nThe first: {asked.detail}" if asked.detail else ""
+    raise Incomplete(
+        f"{pending:,} of {pending + asked.known + asked.replies:,} requests have no reply "
+        f"({why}), so nothing was published.{first}\n"
+        f"Every reply is kept in {str(journal)!r}: run again to go on, or publish what there is "
+        "with --partial."
+    )
 
 
 def _describe(directory: Path, entries: list[FileEntry], tally: Tally, config: BuildConfig) -> None:
@@ -172,7 +226,7 @@ def _describe(directory: Path, entries: list[FileEntry], tally: Tally, config: B
     versions = {"mimicit": __version__} | {
         name: importlib.metadata.version(name) for name in ("inflect", "numpy", "pillow", "pyarrow")
     }
-    provenance: dict[str, object] = {"versions": versions, "teacher": config.teacher}
+    provenance: dict[str, object] = {"versions": versions, "teacher": config.teacher_name}
     if config.date:
         provenance["date"] = config.date.isoformat()
     write_manifest(directory, listed, provenance)

@@ -4,13 +4,27 @@ import operator
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from tqdm import tqdm
 
 from mimicit.schema import Rejection
 
 T = TypeVar("T")
+
+
+class Counted(Iterator[T], Generic[T]):
+    """An iterator that knows how many items are to come, which gives a time of arrival."""
+
+    def __init__(self, items: Iterator[T], total: int) -> None:
+        self._items = items
+        self._total = total
+
+    def __next__(self) -> T:
+        return next(self._items)
+
+    def __length_hint__(self) -> int:
+        return self._total
 
 
 class Track(Protocol):

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 SCHEMA_VERSION = "1.0"
 """Version of the published rows: see docs/schema.md for what a change of it means."""
 
-Stage = Literal["annotations", "media", "templates", "reply", "checks"]
+Stage = Literal["annotations", "media", "templates", "prompt", "reply", "checks"]
 
 # ------------------------------------------------------------------ pictures
 
@@ -247,7 +247,10 @@ def escape_id(text: str) -> str:
 class ImagePart:
     """A picture inside a message: its content's digest and the size it is sent at.
 
-    `ref` says where to read it when it is sent, and is not part of the request's identity.
+    Attributes:
+        sha256: Digest of the picture's file.
+        max_side: Pixels its longer side is scaled down to; 0 where it is sent at its own size.
+        ref: Where to read it when it is sent; not part of the request's identity.
     """
 
     sha256: str

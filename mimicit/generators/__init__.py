@@ -42,25 +42,11 @@ class Generator(Protocol):
         """Yield the scenes in the order of their ids, and what had to be left out.
 
         Called once a pass, so it reads afresh each time. An iterator that knows its length
-        (`Counted`) gives users a time of arrival.
+        (`mimicit.progress.Counted`) gives users a time of arrival.
 
         Raises:
             SourceError: an input is missing or damaged as a whole.
         """
-
-
-class Counted(Iterator[Scene | Rejection]):
-    """An iterator that knows how many scenes are to come."""
-
-    def __init__(self, items: Iterator[Scene | Rejection], total: int) -> None:
-        self._items = items
-        self._total = total
-
-    def __next__(self) -> Scene | Rejection:
-        return next(self._items)
-
-    def __length_hint__(self) -> int:
-        return self._total
 
 
 T = TypeVar("T", bound=type)

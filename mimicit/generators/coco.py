@@ -13,7 +13,7 @@ from typing import cast
 import msgspec
 
 from mimicit.errors import SourceError, UsageError
-from mimicit.generators import Counted, generator
+from mimicit.generators import generator
 from mimicit.generators._coco_files import (
     MAX_SIDE,
     AnnotationFile,
@@ -27,6 +27,7 @@ from mimicit.generators._coco_files import (
     plain_id,
     read_file,
 )
+from mimicit.progress import Counted
 from mimicit.schema import Box, Caption, ImageRef, Rejection, Scene
 
 PLAIN_NAMES: dict[tuple[Id, str], str] = {

@@ -1,0 +1,374 @@
+"""The second pass: ask the teacher what the journal has no reply for, and commit each reply.
+
+Nothing else happens here. The asking runs in a thread of its own, so that the main one stays free
+to show how far it is and to be interrupted. An interrupted pass stops sending at once and waits a
+few seconds for the replies that are on their way, since they are paid for.
+"""
+
+import asyncio
+import base64
+import concurrent.futures
+import contextlib
+import functools
+import hashlib
+import itertools
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from mimicit import images
+from mimicit.errors import MimicitError, SourceError, TeacherError
+from mimicit.journal import Journal
+from mimicit.progress import Counted, Track
+from mimicit.schema import ImagePart, Reply, Request
+from mimicit.teachers import Teacher, Unanswered
+
+GRACE_SECONDS = 5.0
+"""How long an interrupted pass waits for what was sent already."""
+
+PROBES = 3
+"""Requests that may be refused, one after the other, before the endpoint counts as unusable."""
+
+HOPELESS = 20
+"""Requests in a row without a reply that end a run, at least."""
+
+ELSEWHERE_SECONDS = 0.5
+"""How long to wait before looking again for a reply that another build is asking for."""
+
+
+Walk = Callable[[], Iterable[tuple[list[Request], int]]]
+"""Walks the scenes afresh: of each, its requests without a reply, and how many have one."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """What came of asking.
+
+    Attributes:
+        known: Requests that the journal had a reply for.
+        replies: Replies bought in this run, all of them committed.
+        input_tokens: Tokens the endpoint counted for them.
+        output_tokens: The same for what it wrote.
+        failures: Requests that got no reply, by reason.
+        detail: What was said about the first failure.
+    """
+
+    known: int = 0
+    replies: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    detail: str = ""
+
+
+def data_url(part: ImagePart) -> str:
+    """Read, fit and encode a picture for the wire: here, and nowhere before.
+
+    Raises:
+        SourceError: the file is not the one that was judged.
+    """
+    try:
+        data = images.read_bytes(part.ref)
+        if hashlib.sha256(data).hexdigest() != part.sha256:
+            raise SourceError(f"{part.ref.name!r} changed while the dataset was being built")
+        fitted, kind = images.fit(data, part.max_side)
+    except images.UnusablePicture as error:
+        raise SourceError(
+            f"{part.ref.name!r} could be read, and now not: {error.detail}"
+        ) from error
+    return f"data:{kind};base64,{base64.b64encode(fitted).decode()}"
+
+
+def ask(  # noqa: PLR0913  # what is asked, where, how, and how much there is of it
+    walk: Walk,
+    journal: Journal,
+    open_teacher: Callable[[], Teacher],
+    *,
+    concurrency: int,
+    again: bool,
+    total: int,
+    track: Track,
+) -> Asked:
+    """Ask for every missing reply, `concurrency` at once, and return when all have been tried.
+
+    Args:
+        walk: Walks the requests; called again while replies bring new ones (re-asking), or
+            while another build is asking for some of them.
+        journal: Where replies are looked up and kept.
+        open_teacher: Makes the teacher, in the thread and event loop that it is used in.
+        concurrency: Requests under way at once.
+        again: Whether new replies may bring new requests.
+        total: About how many requests there are, for the time of arrival.
+        track: Shows progress.
+
+    Raises:
+        TeacherError: the endpoint cannot be used; what was answered is kept.
+        MimicitError: the journal or a picture failed; what was answered is kept.
+        UsageError: there is no key, or a prompt fails.
+    """
+    fleet = _Fleet(walk, journal, open_teacher, concurrency, again=again)
+    thread = threading.Thread(target=fleet.run, name="asking", daemon=True)
+    thread.start()
+    try:
+        for _ in track(Counted(fleet.events(), total), "ask", "replies"):
+            pass
+    finally:
+        fleet.stop()
+        thread.join(GRACE_SECONDS)
+        if thread.is_alive():
+            fleet.abandon()
+            thread.join(GRACE_SECONDS)
+    if fleet.error:
+        raise fleet.error
+    return fleet.asked
+
+
+class _Fleet:
+    """The requests under way, in an event loop of their own."""
+
+    def __init__(
+        self,
+        walk: Walk,
+        journal: Journal,
+        open_teacher: Callable[[], Teacher],
+        concurrency: int,
+        *,
+        again: bool,
+    ) -> None:
+        self.asked = Asked()
+        self.error: BaseException | None = None
+        self._walk = walk
+        self._journal = journal
+        self._open_teacher = open_teacher
+        self._concurrency = concurrency
+        self._again = again
+        self._events: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._loop = asyncio.new_event_loop()
+        self._main: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self._under_way: set[str] = set()
+        self._failed: set[str] = set()
+        self._elsewhere = 0
+        self._in_a_row = 0
+        self._teacher: Teacher | None = None
+        self._probed = False
+        self._commits: set[Future[None]] = set()
+
+    # ------------------------------------------------- called from the main thread
+
+    def events(self) -> Iterator[None]:
+        """Yield once for every request that is settled, until the end."""
+        while count := self._events.get():
+            yield from itertools.repeat(None, count)
+
+    def stop(self) -> None:
+        """Send nothing more; what is under way may still end."""
+        self._call(self._stopping.set)
+
+    def abandon(self) -> None:
+        """Give up what is under way."""
+        if self._main:
+            self._call(self._main.cancel)
+
+    def _call(self, function: Callable[[], object]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(function)
+
+    # ------------------------------------------------- in the thread of the asking
+
+    def run(self) -> None:
+        """Ask until there is nothing left to ask."""
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._run())
+        except asyncio.CancelledError:
+            pass
+        except BaseException as error:  # noqa: BLE001  # raised again in the main thread
+            self.error = error
+        finally:
+            self._events.put(0)
+
+    async def _run(self) -> None:
+        self._main = asyncio.current_task()
+        try:
+            await self._passes()
+        finally:
+            if self._teacher:
+                with contextlib.suppress(Exception):  # all is done by then
+                    await self._teacher.close()
+
+    async def _passes(self) -> None:
+        """Walk the requests until a walk leaves none that could still be answered."""
+        first = True
+        while True:
+            before = self.asked.replies
+            self._elsewhere = 0
+            await self._pass(count_known=first)
+            await asyncio.to_thread(concurrent.futures.wait, list(self._commits))
+            first = False
+            new = self.asked.replies - before
+            if self._stopping.is_set() or not (self._elsewhere or (new and self._again)):
+                return
+            if not new:
+                await asyncio.sleep(ELSEWHERE_SECONDS)
+
+    async def _pass(self, *, count_known: bool) -> None:
+        waiting: asyncio.Queue[Request | None] = asyncio.Queue(self._concurrency)
+        feeder = asyncio.create_task(self._feed(waiting, count_known=count_known))
+        watch = asyncio.create_task(self._end_when_stopped(feeder))
+        try:
+            teacher = await self._probe(waiting)
+            if teacher:
+                workers = (self._work(waiting, teacher) for _ in range(self._concurrency))
+                await asyncio.gather(*workers)
+            await feeder
+        finally:
+            watch.cancel()
+            feeder.cancel()
+            await asyncio.gather(feeder, return_exceptions=True)
+
+    async def _end_when_stopped(self, feeder: "asyncio.Task[None]") -> None:
+        await self._stopping.wait()
+        feeder.cancel()
+
+    async def _feed(self, waiting: "asyncio.Queue[Request | None]", *, count_known: bool) -> None:
+        """Put what is to be asked into the queue, and None after the last."""
+        stream = iter(self._walk())
+        try:
+            claim = functools.partial(self._claim_some, stream, count_known=count_known)
+            while chunk := await asyncio.to_thread(claim):
+                for request in chunk:
+                    await waiting.put(request)
+            await waiting.put(None)
+        except BaseException as error:
+            while not waiting.empty():  # they are not to be sent any more
+                waiting.get_nowait()
+            waiting.put_nowait(None)
+            if not isinstance(error, asyncio.CancelledError):
+                raise
+
+    def _claim_some(
+        self, stream: Iterator[tuple[list[Request], int]], *, count_known: bool
+    ) -> list[Request]:
+        """Walk on until some requests are found that are this build's to ask."""
+        walked = False
+        while not walked:
+            chosen: dict[str, Request] = {}
+            until = time.monotonic() + 0.2
+            walked = True
+            for missing, known in stream:
+                if count_known:
+                    self._settled(known)
+                for request in missing:
+                    self._choose(request, chosen)
+                if len(chosen) >= self._concurrency or (chosen and time.monotonic() > until):
+                    walked = False
+                    break
+                if self._stopping.is_set():
+                    return []
+            ours = self._journal.claim(list(chosen)) if chosen else set()
+            for key in chosen.keys() - ours:
+                if key in self._journal:
+                    self._settled(1)
+                else:
+                    self._elsewhere += 1
+            if ours:
+                self._under_way |= ours
+                return [request for key, request in chosen.items() if key in ours]
+        return []
+
+    def _choose(self, request: Request, chosen: dict[str, Request]) -> None:
+        key = request.key
+        if key in chosen or key in self._under_way:  # two scenes that ask the same
+            self._elsewhere += 1
+        elif key not in self._failed:
+            chosen[key] = request
+
+    def _settled(self, count: int) -> None:
+        """Count requests that the journal has a reply for."""
+        self.asked.known += count
+        if count:
+            self._events.put(count)
+
+    async def _probe(self, waiting: "asyncio.Queue[Request | None]") -> Teacher | None:
+        """Ask one request alone before the fleet; None where there is nothing to ask.
+
+        The teacher is made here, so that a build whose replies are all there needs no key.
+
+        Raises:
+            TeacherError: the first few are all refused.
+        """
+        while not self._probed:
+            request = await waiting.get()
+            if request is None or self._stopping.is_set():
+                return None
+            self._teacher = self._teacher or self._open_teacher()
+            self._probed = await self._settle(request, self._teacher.probe)
+            if not self._probed and len(self._failed) >= PROBES:
+                raise TeacherError(
+                    f"the first {PROBES} requests got no reply, so no more are sent: "
+                    f"{self.asked.detail}"
+                )
+        return self._teacher
+
+    async def _work(self, waiting: "asyncio.Queue[Request | None]", teacher: Teacher) -> None:
+        while (request := await waiting.get()) is not None:
+            if not self._stopping.is_set():
+                await self._settle(request, teacher.answer)
+        waiting.put_nowait(None)  # for the next worker
+
+    async def _settle(
+        self, request: Request, answer: Callable[[Request], Awaitable[Reply]]
+    ) -> bool:
+        """Ask, and commit the reply or log why there is none."""
+        try:
+            reply = await answer(request)
+            self._keep(request, reply)
+        except Unanswered as error:
+            self._give_up(request, error)
+            return False
+        except MimicitError as error:
+            self.error = self.error or error
+            self._stopping.set()
+            return False
+        self._in_a_row = 0
+        return True
+
+    def _keep(self, request: Request, reply: Reply) -> None:
+        future = self._journal.put(request, reply)
+        self._commits.add(future)
+
+        def committed(done: "Future[None]") -> None:  # in the thread that commits
+            error = done.exception()
+            if error:
+                self.error = self.error or error
+                self.stop()
+                return
+            self.asked.replies += 1
+            self.asked.input_tokens += reply.input_tokens
+            self.asked.output_tokens += reply.output_tokens
+            self._under_way.discard(request.key)
+            self._commits.discard(done)
+            self._events.put(1)
+
+        future.add_done_callback(committed)
+
+    def _give_up(self, request: Request, error: Unanswered) -> None:
+        """Log a failure; end the run where nothing but failures comes."""
+        self._journal.fail(request, error.reason, error.detail)
+        self._failed.add(request.key)
+        self._under_way.discard(request.key)
+        self.asked.failures[error.reason] += 1
+        self.asked.detail = self.asked.detail or error.detail
+        self._events.put(1)
+        self._in_a_row += 1
+        if self._in_a_row >= max(HOPELESS, 2 * self._concurrency) and not self.error:
+            self.error = TeacherError(
+                f"the last {self._in_a_row} requests got no reply, so no more are sent: "
+                f"{error.detail}. What was answered is kept; run again to go on."
+            )
+            self._stopping.set()

@@ -1,0 +1,258 @@
+"""Authors: who makes a scene's exchanges. By rule and for free, or out of a teacher's replies.
+
+Both passes that follow the media pass go through an author. Asking wants the requests that have
+no reply yet; assembling wants instructions, rejections, and what is still pending.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mimicit import replies, templates
+from mimicit.checks import check, text_problem
+from mimicit.config import BuildConfig
+from mimicit.media import Media
+from mimicit.prompts import MAX_CHARACTERS, Prompt
+from mimicit.schema import (
+    Exchange,
+    ImagePart,
+    Instruction,
+    Message,
+    Rejection,
+    Reply,
+    Request,
+    Scene,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A request that has no reply yet."""
+
+    scene_id: str
+    key: str
+
+
+class Author(Protocol):
+    """Makes the exchanges of scenes."""
+
+    def write(self, scene: Scene) -> Iterator[Instruction | Rejection | Pending]:
+        """Give a scene's instructions, and what was turned away or is pending."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplatesAuthor:
+    """Writes by rule (`mimicit.templates`)."""
+
+    seed: int
+
+    def write(self, scene: Scene) -> Iterator[Instruction | Rejection | Pending]:
+        """Give what the annotations support."""
+        exchanges = templates.write(scene, self.seed)
+        if not exchanges:
+            detail = "no annotation supports a question"
+            yield scene.reject("templates", "nothing-to-say", scene.id, detail)
+        ids = [scene.instruction_id(ordinal) for ordinal in range(len(exchanges))]
+        made = _Making(scene, templates.NAME, templates.wording_sha256())
+        yield from made.checked(exchanges, ids, [""] * len(ids))
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One time of asking about a scene.
+
+    Attributes:
+        request: What is asked.
+        number: Its place among the scene's attempts; part of the ids of what comes of it.
+        reply: What the journal has for it.
+    """
+
+    request: Request
+    number: int
+    reply: Reply | None
+
+
+class Replies(Protocol):
+    """Replies by key: a journal, or a plain dictionary."""
+
+    def get(self, key: str, /) -> Reply | None:
+        """Give the reply to a request, or None."""
+
+
+class TeacherAuthor:
+    """Asks a teacher: prompts make requests of scenes, replies in the journal make exchanges."""
+
+    def __init__(
+        self, config: BuildConfig, prompts: Mapping[str, Prompt], media: Media, kept: Replies
+    ) -> None:
+        self._config = config
+        self._teacher = config.teacher_name
+        self._prompts = prompts
+        self._media = media
+        self._kept = kept
+
+    def write(self, scene: Scene) -> Iterator[Instruction | Rejection | Pending]:
+        """Give what the replies in the journal come to. Asks nobody."""
+        messages = self.messages(scene)
+        if isinstance(messages, Rejection):
+            yield messages
+            return
+        exchanges: list[Exchange] = []
+        ids: list[str] = []
+        keys: list[str] = []
+        for attempt in self.attempts(scene, messages):
+            key = attempt.request.key
+            if attempt.reply is None:
+                yield Pending(scene.id, key)
+                continue
+            try:
+                found = replies.read(attempt.reply)
+            except replies.UnusableReply as error:
+                record = scene.instruction_id(0, attempt.number)
+                yield scene.reject("reply", error.reason, record, error.detail)
+                continue
+            exchanges += found
+            ids += [scene.instruction_id(n, attempt.number) for n in range(len(found))]
+            keys += [key] * len(found)
+        made = _Making(scene, self._teacher, self._prompts[scene.source].sha256)
+        yield from made.checked(exchanges, ids, keys)
+
+    def unanswered(self, scene: Scene) -> tuple[list[Request], int]:
+        """List a scene's requests without a reply, and count those with one."""
+        messages = self.messages(scene)
+        if isinstance(messages, Rejection):
+            return [], 0
+        attempts = list(self.attempts(scene, messages))
+        missing = [attempt.request for attempt in attempts if attempt.reply is None]
+        return missing, len(attempts) - len(missing)
+
+    def messages(self, scene: Scene) -> tuple[Message, ...] | Rejection:
+        """Write what is asked about a scene, or say why it is not worth paying for.
+
+        Raises:
+            UsageError: the prompt fails on this scene.
+        """
+        if not scene.annotations and not self._config.vision:
+            detail = "no annotation, and the teacher does not see the pictures"
+            return scene.reject("prompt", "nothing-to-say", scene.id, detail)
+        messages = self._prompts[scene.source].messages(scene, self._pictures(scene))
+        length = sum(len(part) for part in messages[-1].parts if isinstance(part, str))
+        if length > MAX_CHARACTERS:
+            detail = f"{length:,} characters, more than {MAX_CHARACTERS:,}"
+            return scene.reject("prompt", "too-long", scene.id, detail)
+        return messages
+
+    def attempts(self, scene: Scene, messages: tuple[Message, ...]) -> Iterator[Attempt]:
+        """List what is asked about a scene: its replicates, and then what is asked once more."""
+        times = self._config.replicates
+        last: list[Attempt] = []
+        for replicate in range(times):
+            attempt = self._attempt(scene, messages, replicate, replicate)
+            last.append(attempt)
+            yield attempt
+        for again in range(1, self._config.reask + 1):
+            following = []
+            for attempt in last:
+                why = attempt.reply and _what_is_wrong(attempt.reply)
+                if attempt.reply and why:
+                    longer = _with_objection(attempt.request, attempt.reply, why)
+                    replicate = attempt.request.replicate
+                    number = replicate + again * times
+                    following.append(self._attempt(scene, longer, replicate, number))
+            yield from following
+            last = following
+
+    def _attempt(
+        self, scene: Scene, messages: tuple[Message, ...], replicate: int, number: int
+    ) -> Attempt:
+        prompt = self._prompts[scene.source]
+        parameters = {**prompt.parameters, **self._config.parameters}
+        request = Request(
+            teacher=self._teacher,
+            messages=messages,
+            parameters=tuple(sorted((k, v) for k, v in parameters.items() if v is not None)),
+            reply_schema=prompt.reply_schema,
+            replicate=replicate,
+        )
+        return Attempt(request, number, self._kept.get(request.key))
+
+    def _pictures(self, scene: Scene) -> list[ImagePart]:
+        if not self._config.vision:
+            return []
+        limit = self._config.send_max_side
+        infos = [self._media.infos[ref.id] for ref in scene.images]
+        return [
+            # a picture that is small enough is the same request under any limit
+            ImagePart(info.sha256, limit if max(info.width, info.height) > limit else 0, ref)
+            for ref, info in zip(scene.images, infos, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """Makes instructions of a scene's exchanges."""
+
+    scene: Scene
+    teacher: str
+    prompt_sha256: str
+
+    def checked(
+        self, exchanges: Sequence[Exchange], ids: Sequence[str], keys: Sequence[str]
+    ) -> Iterator[Instruction | Rejection]:
+        """Check exchanges together, each with its instruction id and its request's key."""
+        for (exchange, reason), name, key in zip(check(exchanges), ids, keys, strict=True):
+            if reason:
+                detail = f"{exchange.instruction!r}: {exchange.answer!r}"[:500]
+                yield self.scene.reject("checks", reason, name, detail)
+            else:
+                yield self._instruction(exchange, name, key)
+
+    def _instruction(self, exchange: Exchange, name: str, key: str) -> Instruction:
+        scene = self.scene
+        return Instruction(
+            id=name,
+            instruction=exchange.instruction,
+            answer=exchange.answer,
+            image_ids=[ref.id for ref in scene.images],
+            rel_ins_ids=[],
+            source=scene.source,
+            split="train",
+            language=scene.language,
+            kind=exchange.kind,
+            scene_id=scene.id,
+            group=scene.groups[0],
+            licence=scene.licence,
+            teacher=self.teacher,
+            prompt_sha256=self.prompt_sha256,
+            request_key=key,
+        )
+
+
+OBJECTIONS = {
+    "truncated": "it was cut off before its end; be shorter",
+    "refusal": "it declined; write only what is harmless and plain to see",
+    "empty": "something in it was empty",
+    "empty-reply": "it was empty",
+    "annotation-leak": "it spoke of the notes, which nobody but you has read; speak of the picture",
+    "special-token": "it contained tokens that are reserved, such as <image>",
+    "control-character": "it contained control characters",
+}
+"""What a teacher is told about a reply that was of no use, by the reason."""
+
+
+def _what_is_wrong(reply: Reply) -> str:
+    """Say why nothing of a reply can be kept; "" where something can."""
+    try:
+        exchanges = replies.read(reply)
+    except replies.UnusableReply as error:
+        return OBJECTIONS.get(error.reason, "it was not of the form that was asked for")
+    problems = [text_problem(e.instruction) or text_problem(e.answer) for e in exchanges]
+    if not all(problems):
+        return ""
+    return OBJECTIONS.get(problems[0] if problems else "empty-reply", "it was of no use")
+
+
+def _with_objection(request: Request, reply: Reply, why: str) -> tuple[Message, ...]:
+    said = reply.text[:4000].strip() or "(nothing)"
+    objection = f"That reply cannot be used: {why}. Write the whole reply again."
+    return (*request.messages, Message("assistant", (said,)), Message("user", (objection,)))

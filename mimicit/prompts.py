@@ -1,0 +1,282 @@
+"""Prompts: one YAML file a source, checked when it is loaded, rendered a scene at a time.
+
+What all scenes share (system message, worked examples) comes first and is the same bytes for
+every scene, so that providers' prompt caches hit; the scene's own message comes last.
+
+A template is Jinja2 in its sandbox, and an undefined name is an error. Annotations are values to
+it, never template text, and each is put on one line, so that no caption can pose as another part
+of the message.
+"""
+
+import dataclasses
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import jinja2
+import jsonschema
+import referencing
+import yaml
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mimicit.errors import UsageError
+from mimicit.schema import (
+    Annotation,
+    Box,
+    Caption,
+    Dialogue,
+    Difference,
+    ImagePart,
+    Message,
+    Narration,
+    Scene,
+    Segment,
+    Story,
+    Utterance,
+)
+
+Parameter = str | int | float | bool
+
+MAX_CHARACTERS = 400_000
+"""Longest message that is made of one scene's annotations."""
+
+VARIABLES: dict[str, type[Annotation]] = {
+    "captions": Caption,
+    "boxes": Box,
+    "segments": Segment,
+    "narrations": Narration,
+    "differences": Difference,
+    "stories": Story,
+    "utterances": Utterance,
+    "dialogues": Dialogue,
+}
+"""Each kind of annotation by the name that templates know it by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture as a template sees it: its number from 1, and its size in pixels (0: unknown)."""
+
+    number: int
+    width: int
+    height: int
+
+
+class _ExampleScene(BaseModel):
+    """The annotations of a worked example, as typed as those of a real scene."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sizes: Annotated[tuple[tuple[int, int], ...], Field(min_length=1)]
+    captions: tuple[Caption, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    narrations: tuple[Narration, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    stories: tuple[Story, ...] = ()
+    utterances: tuple[Utterance, ...] = ()
+    dialogues: tuple[Dialogue, ...] = ()
+
+
+class _Example(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scene: _ExampleScene
+    reply: dict[str, Any]
+
+
+class _PromptFile(BaseModel):
+    """A file of `prompts/`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    system: Annotated[str, Field(min_length=1)]
+    user: Annotated[str, Field(min_length=1)]
+    reply: dict[str, Any]
+    parameters: dict[str, Parameter] = {}
+    examples: Annotated[tuple[_Example, ...], Field(min_length=3)]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A loaded prompt.
+
+    Attributes:
+        path: Its file.
+        sha256: Digest of the file.
+        reply_schema: JSON Schema of the reply, as canonical JSON text.
+        parameters: What to ask the endpoint for besides, such as `max_tokens`.
+        shared: The messages that come first, for every scene the same.
+        example_replies: The worked examples' replies, as JSON text.
+    """
+
+    path: Path
+    sha256: str
+    reply_schema: str
+    parameters: Mapping[str, Parameter]
+    shared: tuple[Message, ...]
+    example_replies: tuple[str, ...]
+    _template: jinja2.Template = field(repr=False)
+
+    def messages(self, scene: Scene, images: Sequence[ImagePart]) -> tuple[Message, ...]:
+        """Write the messages about a scene.
+
+        Args:
+            scene: What is asked about.
+            images: Its pictures, in order, where the teacher sees; else none.
+
+        Raises:
+            UsageError: the template fails on this scene.
+        """
+        known = _variables(scene.annotations)
+        sizes = [ref.size or (0, 0) for ref in scene.images]
+        parts = self._parts(known, sizes, scene.language, images, f"scene {scene.id!r}")
+        return (*self.shared, Message("user", parts))
+
+    def _parts(
+        self,
+        known: Mapping[str, Sequence[Annotation]],
+        sizes: Sequence[tuple[int, int]],
+        language: str,
+        images: Sequence[ImagePart],
+        about: str,
+    ) -> tuple[str | ImagePart, ...]:
+        # Nobody can guess the mark, so no annotation can place or repeat a picture.
+        mark = f"[picture {secrets.token_hex(16)} "
+        try:
+            text = self._template.render(
+                **known,
+                images=[Picture(i, *size) for i, size in enumerate(sizes, 1)],
+                image=partial(_marked, mark, len(images)),
+                vision=bool(images),
+                language=language,
+            ).strip()
+        except Exception as error:  # templates may fail as any program may
+            raise UsageError(f"{str(self.path)!r}: `user` fails on {about}: {error}") from error
+        first, *rest = text.split(mark)
+        parts: list[str | ImagePart] = [first]
+        for piece in rest:
+            number, _, after = piece.partition("]")
+            parts += [images[int(number) - 1], after]
+        if not rest:
+            parts = [*images, text]
+        return tuple(part for part in parts if not isinstance(part, str) or part.strip())
+
+
+def _marked(mark: str, count: int, number: int) -> str:
+    """Stand for a picture in the text of a template: `{{ image(1) }}`."""
+    if not count:
+        return ""
+    if not 1 <= number <= count:
+        raise ValueError(f"image({number}), but there are {count} pictures")
+    return f"{mark}{number}]"
+
+
+def _variables(annotations: Sequence[Annotation]) -> dict[str, list[Annotation]]:
+    return {
+        name: [a for a in annotations if isinstance(a, kind)] for name, kind in VARIABLES.items()
+    }
+
+
+def _one_line(value: object) -> object:
+    """Put what a template inserts on one line."""
+    return " ".join(value.split()) if isinstance(value, str) else value
+
+
+_ENVIRONMENT = ImmutableSandboxedEnvironment(
+    undefined=jinja2.StrictUndefined,
+    finalize=_one_line,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    autoescape=False,  # the text goes to a model, not to a browser
+)
+
+
+def load(path: Path) -> Prompt:
+    """Read and check a prompt: its fields, its template, and each example against the schema.
+
+    Raises:
+        UsageError: something is wrong with it; the message says what and where.
+    """
+    try:
+        data = path.read_bytes()
+        content = _PromptFile.model_validate(yaml.safe_load(data))
+        template = _ENVIRONMENT.from_string(content.user)
+        schema = _checked_schema(content.reply)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise UsageError(f"the prompt {str(path)!r} is not right:\n" + "\n".join(lines)) from error
+    except jinja2.TemplateSyntaxError as error:
+        raise UsageError(
+            f"the prompt {str(path)!r}: `user`, line {error.lineno}: {error.message}"
+        ) from error
+    except OSError as error:
+        raise UsageError(f"cannot read the prompt {str(path)!r}: {error.strerror}") from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise UsageError(f"the prompt {str(path)!r} is not right: {error}") from error
+    replies = tuple(json.dumps(e.reply, ensure_ascii=False) for e in content.examples)
+    bare = Prompt(
+        path=path,
+        sha256=hashlib.sha256(data).hexdigest(),
+        reply_schema=json.dumps(content.reply, ensure_ascii=False),  # in the order to write it
+        parameters=content.parameters,
+        shared=(),
+        example_replies=replies,
+        _template=template,
+    )
+    return _with_examples(bare, content, schema)
+
+
+def _checked_schema(schema: dict[str, Any]) -> jsonschema.Draft202012Validator:
+    """Check that a reply schema is one, and asks for exchanges of an instruction and an answer."""
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+        fields = schema["properties"]["exchanges"]["items"]["properties"]
+        complete = {"instruction", "answer"} <= fields.keys()
+    except jsonschema.SchemaError as error:
+        raise ValueError(f"`reply` is no JSON Schema: {error.message}") from error
+    except (KeyError, TypeError, AttributeError):
+        complete = False
+    if not complete:
+        raise ValueError(
+            "`reply` must be the schema of an object with a list `exchanges`, whose items have "
+            "an `instruction` and an `answer`"
+        )
+    # an empty registry: a schema that points elsewhere is an error, and nothing is fetched
+    return jsonschema.Draft202012Validator(schema, registry=referencing.Registry())
+
+
+def _with_examples(
+    bare: Prompt, content: _PromptFile, schema: jsonschema.Draft202012Validator
+) -> Prompt:
+    """Add the shared messages: the system's, then each worked example as a turn and its reply."""
+    shared = [Message("system", (content.system.strip(),))]
+    for number, (example, reply) in enumerate(
+        zip(content.examples, bare.example_replies, strict=True), 1
+    ):
+        _check_example(bare.path, number, example.reply, schema)
+        known = {name: list(getattr(example.scene, name)) for name in VARIABLES}
+        parts = bare._parts(known, example.scene.sizes, "en", (), f"example {number}")  # noqa: SLF001  # our own
+        shared += [Message("user", parts), Message("assistant", (reply,))]
+    return dataclasses.replace(bare, shared=tuple(shared))
+
+
+def _check_example(
+    path: Path, number: int, reply: dict[str, Any], schema: jsonschema.Draft202012Validator
+) -> None:
+    try:
+        problem = next(schema.iter_errors(reply), None)
+    except referencing.exceptions.Unresolvable as error:
+        raise UsageError(f"the prompt {str(path)!r}: `reply` points elsewhere: {error}") from error
+    if problem:
+        place = "/".join(map(str, problem.absolute_path))
+        raise UsageError(
+            f"the prompt {str(path)!r}: the reply of example {number} does not obey `reply`: "
+            f"{place}: {problem.message}"
+        )

@@ -1,0 +1,101 @@
+"""The sources of a build: read as far as was asked, their pictures judged, their prompts loaded."""
+
+import itertools
+import operator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mimicit import prompts
+from mimicit.config import BuildConfig, SourceConfig
+from mimicit.errors import SourceError, UsageError
+from mimicit.generators import Generator, open_source
+from mimicit.media import Media
+from mimicit.progress import Counted, Track
+from mimicit.prompts import Prompt
+from mimicit.schema import Rejection, Scene
+from mimicit.shipped import shipped
+
+
+class Source:
+    """A generator, read only as far as `--limit` and `--only` say."""
+
+    def __init__(self, entry: SourceConfig, config: BuildConfig) -> None:
+        self.generator: Generator = open_source(entry.name, entry.options, sample=entry.sample)
+        self.found: set[str] = set()
+        self._limit = config.limit
+        self._only = frozenset(config.only)
+
+    def scenes(self) -> Iterator[Scene | Rejection]:
+        """Read it once more; each pass does."""
+        items = self.generator.scenes()
+        total = len(self._only) or self._limit or operator.length_hint(items)
+        return Counted(self._some(items), total)
+
+    def _some(self, items: Iterator[Scene | Rejection]) -> Iterator[Scene | Rejection]:
+        left = self._limit
+        for item in items:
+            if item.source != self.generator.name:
+                raise SourceError(f"source {self.generator.name!r} gives scenes of {item.source!r}")
+            if self._only and not self._wanted(item):
+                continue
+            if isinstance(item, Scene) and left is not None:
+                if not left:
+                    return
+                left -= 1
+            yield item
+
+    def _wanted(self, item: Scene | Rejection) -> bool:
+        """Tell whether `--only` names a scene: by its id, without zeros too, or a picture's id."""
+        if isinstance(item, Rejection):
+            names = {item.scene_id, f"{self.generator.prefix}_IMG_{item.scene_id}"}
+        else:
+            names = {item.id, *(ref.id for ref in item.images)}
+        names |= {name.lstrip("0") or "0" for name in names if name}
+        self.found |= self._only & names
+        return not self._only.isdisjoint(names)
+
+
+def judge(config: BuildConfig, sources: Sequence[Source], track: Track) -> Media:
+    """Judge the pictures of all sources: the first pass.
+
+    Raises:
+        UsageError: `--only` names what is not there.
+        SourceError: an input is missing or damaged as a whole, or there is no scene.
+    """
+    media = Media.of(
+        itertools.chain.from_iterable(track(s.scenes(), "media", "scenes") for s in sources)
+    )
+    _refuse_unknown(config, sources, media)
+    return media
+
+
+def load_prompts(config: BuildConfig, sources: Sequence[Source]) -> dict[str, Prompt]:
+    """Load the prompt of each source, where there is a teacher to be asked.
+
+    Raises:
+        UsageError: a source has none, or it is not right.
+    """
+    if config.teacher == "templates":
+        return {}
+    loaded = {}
+    for generator in (source.generator for source in sources):
+        own = config.prompts.get(generator.name)
+        module = type(generator).__module__
+        path = Path(own) if own else shipped(module, "prompts", f"{generator.name}.yaml")
+        loaded[generator.name] = prompts.load(path.expanduser())
+    return loaded
+
+
+def _refuse_unknown(config: BuildConfig, sources: Sequence[Source], media: Media) -> None:
+    """Refuse to build from less than was asked for.
+
+    Raises:
+        UsageError: `--only` names what is not there.
+        SourceError: there is nothing at all.
+    """
+    if config.limit is None:
+        unknown = sorted(set(config.only).difference(*(source.found for source in sources)))
+        if unknown:
+            raise UsageError(f"--only {unknown[0]!r} names no scene and no picture of the sources")
+    if not media.scenes and not media.rejections:
+        raise SourceError("the sources have no scene: their files list no picture")
