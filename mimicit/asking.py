@@ -7,7 +7,6 @@ few seconds for the replies that are on their way, since they are paid for.
 
 import asyncio
 import base64
-import concurrent.futures
 import contextlib
 import functools
 import hashlib
@@ -17,7 +16,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from mimicit import images
@@ -156,7 +154,6 @@ class _Fleet:
         self._in_a_row = 0
         self._teacher: Teacher | None = None
         self._probed = False
-        self._commits: set[Future[None]] = set()
 
     # ------------------------------------------------- called from the main thread
 
@@ -208,7 +205,6 @@ class _Fleet:
             before = self.asked.replies
             self._elsewhere = 0
             await self._pass(count_known=first)
-            await asyncio.to_thread(concurrent.futures.wait, list(self._commits))
             first = False
             new = self.asked.replies - before
             if self._stopping.is_set() or not (self._elsewhere or (new and self._again)):
@@ -327,7 +323,9 @@ class _Fleet:
         """Ask, and commit the reply or log why there is none."""
         try:
             reply = await answer(request)
-            self._keep(request, reply)
+            # Awaited, so that a crash can lose no more replies than there are requests under way;
+            # shielded, since a reply that has come is committed whatever happens.
+            await asyncio.shield(asyncio.wrap_future(self._journal.put(request, reply)))
         except Unanswered as error:
             self._give_up(request, error)
             return False
@@ -336,26 +334,12 @@ class _Fleet:
             self._stopping.set()
             return False
         self._in_a_row = 0
+        self.asked.replies += 1
+        self.asked.input_tokens += reply.input_tokens
+        self.asked.output_tokens += reply.output_tokens
+        self._under_way.discard(request.key)
+        self._events.put(1)
         return True
-
-    def _keep(self, request: Request, reply: Reply) -> None:
-        future = self._journal.put(request, reply)
-        self._commits.add(future)
-
-        def committed(done: "Future[None]") -> None:  # in the thread that commits
-            error = done.exception()
-            if error:
-                self.error = self.error or error
-                self.stop()
-                return
-            self.asked.replies += 1
-            self.asked.input_tokens += reply.input_tokens
-            self.asked.output_tokens += reply.output_tokens
-            self._under_way.discard(request.key)
-            self._commits.discard(done)
-            self._events.put(1)
-
-        future.add_done_callback(committed)
 
     def _give_up(self, request: Request, error: Unanswered) -> None:
         """Log a failure; end the run where nothing but failures comes."""

@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -146,6 +147,7 @@ def build(
         config, source, root, option, prompt=prompt, param=param, given=given, sample=sample
     )
     endpoint = Endpoint(base_url, concurrency, timeout, total_timeout) if calls else None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a stop
     try:
         summary = run(
             made,

@@ -77,7 +77,8 @@ class BuildConfig(BaseModel):
     @model_validator(mode="after")
     def _one_teacher(self) -> "BuildConfig":
         asks = self.teacher != "templates"
-        given = self.model_fields_set & {"model", "prompts", "replicates", "reask", "parameters"}
+        asking = {"model", "prompts", "replicates", "reask", "parameters", "teacher_id"}
+        given = asking & self.model_dump(exclude_defaults=True).keys()
         if asks and not (self.model or "").strip():
             raise ValueError(f"teacher {self.teacher!r} needs the name of a model")
         if not asks and given:

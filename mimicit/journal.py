@@ -24,7 +24,7 @@ from mimicit.errors import MimicitError
 from mimicit.journal_file import explained, open_file
 from mimicit.schema import Reply, Request
 
-GROUP_SECONDS = 0.02
+GROUP_SECONDS = 0.005
 """How long a reply waits at most for others to be committed with it."""
 
 LEASE_SECONDS = 60.0

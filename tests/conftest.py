@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,17 +11,22 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mimicit.config import BuildConfig, SourceConfig
+from mimicit.config import BuildConfig, Endpoint, SourceConfig
 from mimicit.pipeline import Summary, build
+from mimicit.testing import FakeTeacher
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real inputs at {SHARED}")
 
 
+KEY = "sk-test-0123456789abcdef"
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MIMICIT_DATA", "SOURCE_DATE_EPOCH"):
-        monkeypatch.delenv(name, raising=False)
+    for name in list(os.environ):
+        if re.match("MIMICIT_|SOURCE_DATE_EPOCH|OPENAI_|AZURE_|SSL_CERT_|(?i:.*_proxy$)", name):
+            monkeypatch.delenv(name)
 
 
 @dataclass
@@ -130,6 +136,46 @@ def build_coco(tmp_path: Path) -> Builder:
         return build(BuildConfig(sources=[source], **kw), tmp_path / out)
 
     return run
+
+
+@pytest.fixture
+def teacher() -> Iterator[FakeTeacher]:
+    """An endpoint that answers at once."""
+    with FakeTeacher(latency=0) as server:
+        yield server
+
+
+@dataclass
+class Asking:
+    """Builds a COCO directory by asking a server, replies kept in one journal."""
+
+    server: FakeTeacher
+    folder: Path
+
+    def __call__(self, root: Path, out: str = "out", **kw: Any) -> Summary:
+        ways: dict[str, Any] = {
+            "endpoint": Endpoint(self.server.base_url),
+            "journal": self.journal,
+            **{key: kw.pop(key) for key in ("endpoint", "partial", "journal") if key in kw},
+        }
+        source = SourceConfig(name="coco", options={"root": str(root)})
+        settings: dict[str, Any] = {"teacher": "openai", "model": "fake", **kw}
+        return build(BuildConfig(sources=[source], **settings), self.folder / out, **ways)
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal.db"
+
+    def calls(self, root: Path, out: str = "out", **kw: Any) -> int:
+        """Build, and count the calls that it took."""
+        before = self.server.count
+        self(root, out, **kw)
+        return self.server.count - before
+
+
+@pytest.fixture
+def asking(teacher: FakeTeacher, tmp_path: Path) -> Asking:
+    return Asking(teacher, tmp_path)
 
 
 @pytest.fixture(scope="session")
