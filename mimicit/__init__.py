@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mimicit.config import BuildConfig, SourceConfig
+    from mimicit.config import BuildConfig, Endpoint, SourceConfig
     from mimicit.context_linker import LinkSpec, link
     from mimicit.dataset import Dataset, Example, load
     from mimicit.errors import MimicitError
@@ -25,6 +25,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BuildConfig",
     "Dataset",
+    "Endpoint",
     "Example",
     "ImageStore",
     "LinkSpec",
@@ -40,6 +41,7 @@ __all__ = [
 _HOMES = {
     "BuildConfig": "config",
     "Dataset": "dataset",
+    "Endpoint": "config",
     "Example": "dataset",
     "ImageStore": "image_store",
     "LinkSpec": "context_linker",

@@ -2,7 +2,9 @@
 
 import dataclasses
 import inspect
+import json
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -12,13 +14,15 @@ from typing import Any, cast
 import pytest
 
 import mimicit
-from mimicit.config import BuildConfig, SourceConfig
+from mimicit.config import BuildConfig, Endpoint, SourceConfig
 from mimicit.context_linker import LinkSpec
 from mimicit.generators import available, find, open_source
 from mimicit.pipeline import build
 from mimicit.schema import ImageRef, Rejection, Scene, escape_id
+from mimicit.testing import FakeTeacher
 from mimicit.validate import find_problems
 
+ROOT = Path(__file__).parents[1]
 SOURCES = available()
 
 
@@ -74,8 +78,28 @@ def test_its_sample_builds_into_a_valid_dataset(name: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("vision", [True, False])
+def test_its_sample_is_asked_about_with_its_prompt(
+    name: str, tmp_path: Path, teacher: FakeTeacher, *, vision: bool
+) -> None:
+    source = SourceConfig(name=name, sample=True)
+    config = BuildConfig(sources=[source], teacher="openai", model="fake", vision=vision)
+    endpoint = Endpoint(teacher.base_url)
+    journal = tmp_path / "journal.db"
+    summary = build(config, tmp_path / "out", journal=journal, endpoint=endpoint)
+    assert summary.rejected == {}
+    assert teacher.count == summary.asked.replies == summary.scenes
+    shared = {json.dumps(call.body["messages"][:-1]) for call in teacher.calls}
+    assert len(shared) == 1, "what scenes share comes first, the same for all"
+    for call in teacher.calls:
+        sent = json.dumps(call.body["messages"][-1])
+        assert ("image_url" in sent) == vision
+    assert find_problems(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("name", SOURCES)
 def test_its_sample_is_small_and_says_where_it_comes_from(name: str) -> None:
-    folder = Path(__file__).parents[1] / "samples" / name
+    folder = ROOT / "samples" / name
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert size < 1_000_000
     licences = (folder / "LICENSES.md").read_text()
@@ -103,10 +127,14 @@ TOY = '''
 '''
 
 
-def test_another_package_brings_a_source_with_its_sample(tmp_path: Path) -> None:
+def test_another_package_brings_a_source_with_its_sample_and_prompt(
+    tmp_path: Path, teacher: FakeTeacher
+) -> None:
     """No file of ours is edited: an entry point is enough."""
     package = tmp_path / "site" / "toypack"
     (package / "_data" / "samples" / "toy").mkdir(parents=True)
+    (package / "_data" / "prompts").mkdir()
+    shutil.copy(ROOT / "prompts" / "coco.yaml", package / "_data" / "prompts" / "toy.yaml")
     (package / "__init__.py").touch()
     (package / "toy.py").write_text(textwrap.dedent(TOY))
     info = tmp_path / "site" / "toypack-1.0.dist-info"
@@ -135,5 +163,22 @@ def test_another_package_brings_a_source_with_its_sample(tmp_path: Path) -> None
     rows = mimicit.load(tmp_path / "out").instructions.to_pylist()
     assert {row["source"] for row in rows} == {"toy", "coco"}
     assert rows[0]["id"] == "TOY_INS_cat_00"
+    asked = BuildConfig(
+        sources=[SourceConfig(name="toy", options={"root": str(folder)})],
+        teacher="openai",
+        model="fake",
+    )
+    (tmp_path / "asked.yaml").write_text(asked.to_yaml())
+    command = ["build", "--config", "asked.yaml", "--base-url", teacher.base_url, "--out", "asked"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mimicit", *command],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path / "site"), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert teacher.count == 3
     assert {row["rel_ins_ids"][0][:3] for row in rows if row["source"] == "coco"} <= {"LA_", "TOY"}
     assert find_problems(tmp_path / "out") == []

@@ -64,6 +64,9 @@ def demo_works(fresh: Path, tmp_path: Path) -> None:
     out = run([fresh / "mimicit", "build", "-s", "coco", "--sample"], where)
     assert "instructions  45" in out
     assert "is valid" in run([fresh / "mimicit", "validate", "out/coco"], where)
+    assert "----- system" in run([fresh / "mimicit", "prompts", "show", "coco"], where)
+    plan = run([fresh / "mimicit", "plan", "-s", "coco", "--sample", "--model", "gpt-4o"], where)
+    assert "about $" in plan
 
 
 def test_the_wheel_has_prompts_and_samples_and_works(
@@ -74,6 +77,8 @@ def test_the_wheel_has_prompts_and_samples_and_works(
     (built,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(built).namelist()
     assert "mimicit/_data/prompts/templates.yaml" in names
+    assert "mimicit/_data/prompts/coco.yaml" in names
+    assert "mimicit/prices.yaml" in names
     assert "mimicit/_data/samples/coco/sample/cat.jpg" in names
     assert not [name for name in names if name.startswith(("tests", "tools", "docs"))]
     run([fresh / "python", *PIP, built], tmp_path)

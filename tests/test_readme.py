@@ -1,6 +1,7 @@
 """What the pages say is run: every command, every line of Python, every excerpt."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -9,11 +10,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Coco
+from conftest import KEY, Coco
 
 import mimicit
+from mimicit.journal import Journal
+from mimicit.testing import FakeTeacher
 
 ROOT = Path(__file__).parents[1]
+
+
+PAGES = ["README.md", "docs/ci.md", "docs/teachers.md"]
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -36,12 +42,14 @@ def workplace(coco: Coco, sample: Path, tmp_path: Path) -> Path:
     shutil.copy(coco.root / "annotations" / "captions_tiny.json", tmp_path / "captions.json")
     shutil.copytree(sample, tmp_path / "out" / "coco")
     shutil.copytree(sample, tmp_path / "my-dataset")
+    Journal(tmp_path / ".mimicit" / "journal.db").close()
     return tmp_path
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/ci.md"])
-def test_every_command_runs(page: str, workplace: Path) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_runs(page: str, workplace: Path, teacher: FakeTeacher) -> None:
     lines = commands(page)
+    env = {**os.environ, "OPENAI_BASE_URL": teacher.base_url, "OPENAI_API_KEY": KEY}
     assert lines
     for line in lines:
         words = shlex.split(line)
@@ -49,7 +57,9 @@ def test_every_command_runs(page: str, workplace: Path) -> None:
             continue  # run by the gate itself; that they are there is the next test
         if words[0] == "mimicit":
             words = [sys.executable, "-m", *words]
-        done = subprocess.run(words, cwd=workplace, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            words, cwd=workplace, env=env, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
 
 
@@ -70,7 +80,7 @@ def test_both_commands_are_those_of_the_gate() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("page", ["README.md", "docs/ci.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_every_line_of_python_runs(page: str, workplace: Path) -> None:
     found = blocks(page, "python")
     assert found
