@@ -23,12 +23,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, NoReturn, Self, cast
 
-from mimicit import _fake_replies as replies
-from mimicit._fake_replies import Answer, Body, Refused
+from mimicit import _fake_http as http
+from mimicit._fake_http import Answer, Refused
+from mimicit._fake_replies import Body, key_of
 
 MAX_HEAD_BYTES = 64 * 2**10
 MAX_BODY_BYTES = 64 * 2**20
-FAULTS = (*replies.ERRORS, "hang", "slow", "drop", "drop-midway", "garbage", "html", "empty")
+FAULTS = (*http.ERRORS, "hang", "slow", "drop", "drop-midway", "garbage", "html", "empty")
 FAULTS += ("truncate", "refuse", "refuse-text", "huge")
 """What `FakeTeacher.fail` can be asked for."""
 
@@ -127,7 +128,7 @@ class FakeTeacher:
 
     Args:
         latency: Seconds before each answer.
-        seed: Another one gives other replies.
+        seed: Another one gives other http.
         schema: What the server makes of `response_format`: "obey", "ignore" (questions and
             answers in prose), "reject" (500 to a JSON schema), "reject-400" (400 to it) or
             "fence" (JSON in a Markdown fence).
@@ -153,8 +154,8 @@ class FakeTeacher:
         rate_headers: bool = True,
         on_call: Callable[[Call], None] | None = None,
     ) -> None:
-        if schema not in replies.SCHEMA_MODES:
-            raise ValueError(f"schema is one of {', '.join(replies.SCHEMA_MODES)}, not {schema!r}")
+        if schema not in http.SCHEMA_MODES:
+            raise ValueError(f"schema is one of {', '.join(http.SCHEMA_MODES)}, not {schema!r}")
         self._latency, self._seed, self._schema = latency, seed, schema
         self._api_key, self._port, self._reply = api_key, port, reply
         self._models = None if models is None else tuple(models)
@@ -308,7 +309,7 @@ class FakeTeacher:
 
     def _browse(self, method: str, path: str, headers: dict[str, str]) -> Answer:
         if self._authorized(headers) is False:
-            return Refused(*replies.ERRORS["401"]).answer
+            return Refused(*http.ERRORS["401"]).answer
         if (method, path) != ("GET", "/v1/models"):
             return Refused(404, f"Unknown request URL: {method} {path}", "unknown_url").answer
         names = ("fake-teacher",) if self._models is None else self._models
@@ -346,17 +347,17 @@ class FakeTeacher:
         headers = dict(request.headers)
         headers |= {name: "[hidden]" for name in ("authorization", "api-key") if name in headers}
         authorized = self._authorized(request.headers)
-        answer = Refused(*replies.ERRORS["401"]).answer if authorized is False else None
+        answer = Refused(*http.ERRORS["401"]).answer if authorized is False else None
         body: Body = {}
         rule = None
         try:
-            body = replies.parse(request.content)
+            body = http.parse(request.content)
             if answer is None:
-                replies.check(body, self._models)
+                http.check(body, self._models)
                 rule = self._strike(body)
         except Refused as refused:
             answer = answer or refused.answer
-        key, fault = replies.key_of(body), rule.kind if rule else ""
+        key, fault = key_of(body), rule.kind if rule else ""
         with self._lock:
             number = len(self._calls) + 1
             call = Call(number, key, body, request.path, headers, authorized, fault)
@@ -380,18 +381,18 @@ class FakeTeacher:
     def _write(self, request: _Request, call: Call, rule: _Rule | None) -> Answer:
         """Write the answer to a call that is in order, as its fault has it."""
         rule = rule or _Rule("")
-        rates = replies.rates(call.body, len(self._active), failed=rule.kind in replies.ERRORS)
+        rates = http.rates(call.body, len(self._active), failed=rule.kind in http.ERRORS)
         rates = rates if self._rate_headers else {}
-        if failed := replies.failure(rule.kind, rule.retry_after, rates):
+        if failed := http.failure(rule.kind, rule.retry_after, rates):
             return failed
         write = self._reply
         reply = None if write is None else lambda: write(json.loads(request.content))
         try:
-            texts = replies.texts_for(call.body, self._seed, self._schema, reply)
+            texts = http.texts_for(call.body, self._seed, self._schema, reply)
         except Refused as refused:
             return refused.answer
         pause = 0.1 if rule.seconds is None else rule.seconds
-        answer = replies.success(call.body, call.key, texts, rule.kind, pause)
+        answer = http.success(call.body, call.key, texts, rule.kind, pause)
         named = {"x-request-id": f"req_{call.number:06}_{call.key[:16]}"}
         return replace(answer, headers=named | rates)
 
@@ -427,7 +428,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m mimicit.testing", description=main.__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 for any free one")
     parser.add_argument("--latency", type=float, default=0.05, help="seconds before each answer")
-    parser.add_argument("--schema", choices=replies.SCHEMA_MODES, default="obey")
+    parser.add_argument("--schema", choices=http.SCHEMA_MODES, default="obey")
     parser.add_argument("--count-file", type=Path, help="gets a line a call: its key and its fault")
     given = parser.parse_args()
 

@@ -14,7 +14,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     for layer in (
         "errors schema",
         "shipped images tables config tokens _fake_replies",
-        "decoding checks encoders neighbours nouns progress directory",
+        "decoding checks encoders neighbours nouns progress directory _fake_http",
         "prompts replies prices journal_file testing",
         "facts generators teachers journal context_linker image_store",
         "templates writer dataset media asking upkeep",
