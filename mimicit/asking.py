@@ -8,7 +8,6 @@ few seconds for the replies that are on their way, since they are paid for.
 import asyncio
 import base64
 import contextlib
-import functools
 import hashlib
 import itertools
 import queue
@@ -19,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mimicit import images
-from mimicit.errors import MimicitError, SourceError, TeacherError
+from mimicit.errors import SourceError, TeacherError
 from mimicit.journal import Journal
 from mimicit.progress import Counted, Track
 from mimicit.schema import ImagePart, Reply, Request
@@ -87,7 +86,7 @@ def ask(  # noqa: PLR0913  # what is asked, where, how, and how much there is of
     open_teacher: Callable[[], Teacher],
     *,
     concurrency: int,
-    again: bool,
+    rounds: int,
     total: int,
     track: Track,
 ) -> Asked:
@@ -99,7 +98,7 @@ def ask(  # noqa: PLR0913  # what is asked, where, how, and how much there is of
         journal: Where replies are looked up and kept.
         open_teacher: Makes the teacher, in the thread and event loop that it is used in.
         concurrency: Requests under way at once.
-        again: Whether new replies may bring new requests.
+        rounds: How often new replies may bring new requests.
         total: About how many requests there are, for the time of arrival.
         track: Shows progress.
 
@@ -108,7 +107,7 @@ def ask(  # noqa: PLR0913  # what is asked, where, how, and how much there is of
         MimicitError: the journal or a picture failed; what was answered is kept.
         UsageError: there is no key, or a prompt fails.
     """
-    fleet = _Fleet(walk, journal, open_teacher, concurrency, again=again)
+    fleet = _Fleet(walk, journal, open_teacher, concurrency, rounds=rounds)
     thread = threading.Thread(target=fleet.run, name="asking", daemon=True)
     thread.start()
     try:
@@ -116,10 +115,7 @@ def ask(  # noqa: PLR0913  # what is asked, where, how, and how much there is of
             pass
     finally:
         fleet.stop()
-        thread.join(GRACE_SECONDS)
-        if thread.is_alive():
-            fleet.abandon()
-            thread.join(GRACE_SECONDS)
+        thread.join(2 * GRACE_SECONDS)
     if fleet.error:
         raise fleet.error
     return fleet.asked
@@ -135,7 +131,7 @@ class _Fleet:
         open_teacher: Callable[[], Teacher],
         concurrency: int,
         *,
-        again: bool,
+        rounds: int,
     ) -> None:
         self.asked = Asked()
         self.error: BaseException | None = None
@@ -143,7 +139,7 @@ class _Fleet:
         self._journal = journal
         self._open_teacher = open_teacher
         self._concurrency = concurrency
-        self._again = again
+        self._rounds = rounds
         self._events: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._loop = asyncio.new_event_loop()
         self._main: asyncio.Task[None] | None = None
@@ -151,6 +147,8 @@ class _Fleet:
         self._under_way: set[str] = set()
         self._failed: set[str] = set()
         self._elsewhere = 0
+        self._known = 0
+        self._shown = 0
         self._in_a_row = 0
         self._teacher: Teacher | None = None
         self._probed = False
@@ -163,17 +161,9 @@ class _Fleet:
             yield from itertools.repeat(None, count)
 
     def stop(self) -> None:
-        """Send nothing more; what is under way may still end."""
-        self._call(self._stopping.set)
-
-    def abandon(self) -> None:
-        """Give up what is under way."""
-        if self._main:
-            self._call(self._main.cancel)
-
-    def _call(self, function: Callable[[], object]) -> None:
+        """Send nothing more; what is under way may end within `GRACE_SECONDS`."""
         with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(function)
+            self._loop.call_soon_threadsafe(self._stopping.set)
 
     # ------------------------------------------------- in the thread of the asking
 
@@ -185,7 +175,7 @@ class _Fleet:
         except asyncio.CancelledError:
             pass
         except BaseException as error:  # noqa: BLE001  # raised again in the main thread
-            self.error = error
+            self.error = self.error or error
         finally:
             self._events.put(0)
 
@@ -200,21 +190,25 @@ class _Fleet:
 
     async def _passes(self) -> None:
         """Walk the requests until a walk leaves none that could still be answered."""
-        first = True
+        rounds = self._rounds
         while True:
             before = self.asked.replies
-            self._elsewhere = 0
-            await self._pass(count_known=first)
-            first = False
+            self._elsewhere = self._known = 0
+            await self._pass()
             new = self.asked.replies - before
-            if self._stopping.is_set() or not (self._elsewhere or (new and self._again)):
+            if self._stopping.is_set():
                 return
-            if not new:
+            self.asked.known = self._known - before  # what this run bought is known by now
+            if not self._elsewhere:
+                if not new or not rounds:
+                    return
+                rounds -= 1
+            elif not new:
                 await asyncio.sleep(ELSEWHERE_SECONDS)
 
-    async def _pass(self, *, count_known: bool) -> None:
+    async def _pass(self) -> None:
         waiting: asyncio.Queue[Request | None] = asyncio.Queue(self._concurrency)
-        feeder = asyncio.create_task(self._feed(waiting, count_known=count_known))
+        feeder = asyncio.create_task(self._feed(waiting))
         watch = asyncio.create_task(self._end_when_stopped(feeder))
         try:
             teacher = await self._probe(waiting)
@@ -228,15 +222,18 @@ class _Fleet:
             await asyncio.gather(feeder, return_exceptions=True)
 
     async def _end_when_stopped(self, feeder: "asyncio.Task[None]") -> None:
+        """Send nothing more, and after a while wait no longer for what was sent."""
         await self._stopping.wait()
         feeder.cancel()
+        await asyncio.sleep(GRACE_SECONDS)
+        if self._main:
+            self._main.cancel()
 
-    async def _feed(self, waiting: "asyncio.Queue[Request | None]", *, count_known: bool) -> None:
+    async def _feed(self, waiting: "asyncio.Queue[Request | None]") -> None:
         """Put what is to be asked into the queue, and None after the last."""
         stream = iter(self._walk())
         try:
-            claim = functools.partial(self._claim_some, stream, count_known=count_known)
-            while chunk := await asyncio.to_thread(claim):
+            while chunk := await asyncio.to_thread(self._claim_some, stream):
                 for request in chunk:
                     await waiting.put(request)
             await waiting.put(None)
@@ -247,9 +244,7 @@ class _Fleet:
             if not isinstance(error, asyncio.CancelledError):
                 raise
 
-    def _claim_some(
-        self, stream: Iterator[tuple[list[Request], int]], *, count_known: bool
-    ) -> list[Request]:
+    def _claim_some(self, stream: Iterator[tuple[list[Request], int]]) -> list[Request]:
         """Walk on until some requests are found that are this build's to ask."""
         walked = False
         while not walked:
@@ -257,8 +252,7 @@ class _Fleet:
             until = time.monotonic() + 0.2
             walked = True
             for missing, known in stream:
-                if count_known:
-                    self._settled(known)
+                self._count_known(known)
                 for request in missing:
                     self._choose(request, chosen)
                 if len(chosen) >= self._concurrency or (chosen and time.monotonic() > until):
@@ -268,9 +262,9 @@ class _Fleet:
                     return []
             ours = self._journal.claim(list(chosen)) if chosen else set()
             for key in chosen.keys() - ours:
-                if key in self._journal:
-                    self._settled(1)
-                else:
+                if key in self._journal and not self._rounds:
+                    self._count_known(1)
+                else:  # another build is asking, or has asked: to be looked at again
                     self._elsewhere += 1
             if ours:
                 self._under_way |= ours
@@ -284,11 +278,16 @@ class _Fleet:
         elif key not in self._failed:
             chosen[key] = request
 
-    def _settled(self, count: int) -> None:
-        """Count requests that the journal has a reply for."""
-        self.asked.known += count
-        if count:
-            self._events.put(count)
+    def _count_known(self, count: int) -> None:
+        """Count requests that the journal has a reply for, and show those not shown before."""
+        self._known += count
+        new = self._known - self._shown
+        if new > 0:
+            self._show(new)
+
+    def _show(self, count: int) -> None:
+        self._shown += count
+        self._events.put(count)
 
     async def _probe(self, waiting: "asyncio.Queue[Request | None]") -> Teacher | None:
         """Ask one request alone before the fleet; None where there is nothing to ask.
@@ -306,8 +305,9 @@ class _Fleet:
             self._probed = await self._settle(request, self._teacher.probe)
             if not self._probed and len(self._failed) >= PROBES:
                 raise TeacherError(
-                    f"the first {PROBES} requests got no reply, so no more are sent: "
-                    f"{self.asked.detail}"
+                    f"the first {PROBES} requests got no reply, so no more are sent. "
+                    f"{self.asked.detail}\n"
+                    "What was answered before can be published with --no-calls --partial."
                 )
         return self._teacher
 
@@ -329,7 +329,7 @@ class _Fleet:
         except Unanswered as error:
             self._give_up(request, error)
             return False
-        except MimicitError as error:
+        except Exception as error:  # noqa: BLE001  # raised again when the others have ended
             self.error = self.error or error
             self._stopping.set()
             return False
@@ -338,7 +338,7 @@ class _Fleet:
         self.asked.input_tokens += reply.input_tokens
         self.asked.output_tokens += reply.output_tokens
         self._under_way.discard(request.key)
-        self._events.put(1)
+        self._show(1)
         return True
 
     def _give_up(self, request: Request, error: Unanswered) -> None:
@@ -348,7 +348,7 @@ class _Fleet:
         self._under_way.discard(request.key)
         self.asked.failures[error.reason] += 1
         self.asked.detail = self.asked.detail or error.detail
-        self._events.put(1)
+        self._show(1)
         self._in_a_row += 1
         if self._in_a_row >= max(HOPELESS, 2 * self._concurrency) and not self.error:
             self.error = TeacherError(

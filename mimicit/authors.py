@@ -167,10 +167,12 @@ class TeacherAuthor:
     ) -> Attempt:
         prompt = self._prompts[scene.source]
         parameters = {**prompt.parameters, **self._config.parameters}
+        if parameters.get("max_completion_tokens"):  # the same limit under its newer name
+            parameters.pop("max_tokens", None)
         request = Request(
             teacher=self._teacher,
             messages=messages,
-            parameters=tuple(sorted((k, v) for k, v in parameters.items() if v is not None)),
+            parameters=tuple((k, v) for k, v in sorted(parameters.items()) if v is not None),
             reply_schema=prompt.reply_schema,
             replicate=replicate,
         )

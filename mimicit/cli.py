@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -158,10 +159,11 @@ def build(
             partial=partial,
         )
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         _say("\nmimicit: stopped; nothing was published, and what was there before is untouched")
         if made.teacher != "templates":
             _say("every reply is kept: run again to go on")
-        sys.exit(130)
+        os._exit(130)  # at once: a thread may be busy with a prompt, or wait for the journal
     _print_summary(summary)
 
 

@@ -2,15 +2,41 @@
 
 import contextlib
 import datetime as dt
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from mimicit.errors import UsageError
+from mimicit.schema import Parameter
+
+RESERVED = frozenset(["model", "messages", "n", "stream", "stream_options", "response_format"])
+"""Parameters that have an option of their own, or must be as they are."""
+
+
+def _plain_parameters(parameters: dict[str, Parameter]) -> dict[str, Parameter]:
+    """Refuse what mimicit sets itself, and numbers that JSON cannot spell."""
+    taken = RESERVED & parameters.keys()
+    if taken:
+        raise ValueError(f"{min(taken)!r} is set by mimicit itself")
+    json.dumps(parameters, allow_nan=False)
+    return parameters
+
+
+Parameters = Annotated[dict[str, Parameter], AfterValidator(_plain_parameters)]
+"""Parameters of a request by name, such as temperature; None drops one."""
 
 
 class SourceConfig(BaseModel):
@@ -65,7 +91,7 @@ class BuildConfig(BaseModel):
     vision: bool = True
     replicates: int = Field(default=1, ge=1, le=100)
     reask: int = Field(default=0, ge=0, le=5)
-    parameters: dict[str, str | int | float | bool | None] = {}
+    parameters: Parameters = {}
     send_max_side: int = Field(default=1024, ge=64, le=8192)
     link: str | None = None
     shots: int = Field(default=3, ge=0, le=64)
@@ -137,15 +163,10 @@ class Endpoint:
         Raises:
             UsageError: one cannot be.
         """
-        if not 1 <= self.concurrency <= 4096:
-            raise UsageError(f"the concurrency must be 1 to 4096, not {self.concurrency}")
+        if not 1 <= self.concurrency <= 1000:
+            raise UsageError(f"the concurrency must be 1 to 1,000, not {self.concurrency}")
         if not (self.timeout > 0 and self.total_timeout > 0):
             raise UsageError("a timeout must be above 0 seconds")
-        scheme, _, rest = (self.base_url or "http://-").partition("://")
-        if scheme not in {"http", "https"} or not rest:
-            raise UsageError(
-                f"--base-url {self.base_url!r} is no URL such as http://localhost:8000/v1"
-            )
 
 
 def portable(text: str) -> str:

@@ -164,25 +164,31 @@ def fit(data: bytes, max_side: int) -> tuple[bytes, str]:
     Raises:
         UnusablePicture: as `decode`.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            picture: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
-        except Exception:  # noqa: BLE001  # `decode` says what is wrong with it
-            picture = decode(data)
-    small = not max_side or max(picture.size) <= max_side
-    plain = (
-        picture.mode in {"1", "L", "P", "RGB", "RGBA"} and not getattr(picture, "n_frames", 1) > 1
-    )
-    upright = picture.getexif().get(ExifTags.Base.Orientation, 1) == 1
-    if small and plain and upright and picture.format in SENT_AS_THEY_ARE:
-        return data, SENT_AS_THEY_ARE[picture.format]
+    kind = _sent_as_it_is(data, max_side)
+    if kind:
+        return data, kind
     shown = on_white(decode(data))
     if max_side:
         shown.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     shown.save(file, "JPEG", quality=JPEG_QUALITY)
     return file.getvalue(), "image/jpeg"
+
+
+def _sent_as_it_is(data: bytes, max_side: int) -> str:
+    """Give the media type of a file that can be sent unchanged, else ""."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture = Image.open(io.BytesIO(data), formats=FORMATS)
+            small = not max_side or max(picture.size) <= max_side
+            plain = picture.mode in {"1", "L", "P", "RGB", "RGBA"}
+            still = getattr(picture, "n_frames", 1) == 1
+            upright = picture.getexif().get(ExifTags.Base.Orientation, 1) == 1
+    except Exception:  # noqa: BLE001  # odd, though its first frame can be decoded
+        return ""
+    fit_as_it_is = small and plain and still and upright
+    return SENT_AS_THEY_ARE.get(picture.format or "", "") if fit_as_it_is else ""
 
 
 def on_white(picture: Image.Image) -> Image.Image:

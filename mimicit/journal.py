@@ -30,7 +30,11 @@ GROUP_SECONDS = 0.005
 LEASE_SECONDS = 60.0
 """How long a claim holds after its owner was last heard of."""
 
+GRACE_SECONDS = 5.0
+"""How long closing goes on to commit when it is interrupted."""
+
 Failure = tuple[bytes, str, str, str, float]
+_Item = tuple[tuple[Request, Reply] | Failure, "Future[None]"]
 
 
 def default_path() -> Path:
@@ -53,9 +57,10 @@ class Journal:
         self.path = path
         self._database = open_file(path, create=create, synchronous="NORMAL")
         self._lock = threading.Lock()
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
-        self._claims = 0
+        self._pid = os.getpid()
+        self._owner = f"{_machine()}:{self._pid}:{os.urandom(4).hex()}"
         self._writer: _Writer | None = None
+        self._writer_lock = threading.Lock()  # another one, since a claim may wait for long
 
     def __enter__(self) -> "Journal":
         return self
@@ -78,7 +83,10 @@ class Journal:
                 "FROM replies WHERE key = ?",
                 (bytes.fromhex(key),),
             ).fetchone()
-        return Reply(key, plain_text(row[0]), *row[1:]) if row else None
+        if row is None:
+            return None
+        text, finish_reason, model = map(plain_text, row[:3])
+        return Reply(key, text, finish_reason, model, *row[3:])
 
     def __contains__(self, key: str) -> bool:
         with self._lock, explained(self.path):
@@ -91,17 +99,20 @@ class Journal:
 
     def put(self, request: Request, reply: Reply) -> "Future[None]":
         """Keep a reply. It counts once the future is done: it is on the disk then."""
-        return self._writing().add((request, reply))
+        with self._writer_lock:
+            return self._writing().add((request, reply))
 
     def fail(self, request: Request, reason: str, detail: str) -> None:
         """Log that a request got no reply. A failure is never served as an answer."""
         key = bytes.fromhex(request.key)
-        self._writing().add((key, request.teacher, reason, detail[:2000], time.time()))
+        with self._writer_lock:
+            self._writing().add((key, request.teacher, reason, detail[:2000], time.time()))
 
     def _writing(self) -> "_Writer":
-        with self._lock:
-            self._writer = self._writer or _Writer(self.path, self._owner)
-            return self._writer
+        if os.getpid() != self._pid:  # its thread did not come along
+            raise MimicitError(f"the journal {str(self.path)!r} must be opened anew after a fork")
+        self._writer = self._writer or _Writer(self.path, self._owner)
+        return self._writer
 
     # ------------------------------------------------------------ claiming
 
@@ -112,10 +123,11 @@ class Journal:
             Keys that are this build's to ask. The others have a reply by now, or are being asked
             by another build.
         """
-        now = time.time()
         marks = [bytes.fromhex(key) for key in keys]
-        self._writing()  # it renews the claims
+        with self._writer_lock:
+            self._writing()  # it renews the claims
         with self._lock, explained(self.path), transaction(self._database):
+            now = time.time()  # only now, since another build may have written for long
             self._drop_dead()
             for mark in marks:
                 self._database.execute(
@@ -144,20 +156,23 @@ class Journal:
     def _drop_dead(self) -> None:
         """Void the claims of processes of this machine that are gone."""
         for (owner,) in self._database.execute("SELECT DISTINCT owner FROM claims").fetchall():
-            if owner != self._owner and not _alive(owner):
+            if owner != self._owner and not alive(owner):
                 self._database.execute("DELETE FROM claims WHERE owner = ?", (owner,))
 
     def close(self) -> None:
         """Commit what is on its way, give all claims back, and close the file."""
-        with self._lock:
+        if os.getpid() != self._pid:  # after a fork: all of it is the parent's
+            return
+        with self._writer_lock:
             writer, self._writer = self._writer, None
         try:
             if writer:
                 writer.close()
         finally:
-            with contextlib.suppress(sqlite3.Error):
-                self._database.execute("DELETE FROM claims WHERE owner = ?", (self._owner,))
-            self._database.close()
+            with self._lock:  # not while another thread is using it
+                with contextlib.suppress(sqlite3.Error):
+                    self._database.execute("DELETE FROM claims WHERE owner = ?", (self._owner,))
+                self._database.close()
 
 
 class _Writer:
@@ -168,21 +183,29 @@ class _Writer:
         self._owner = owner
         self._items: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._database = open_file(path, create=True, synchronous="FULL")
+        self._identity = _identity(path)
         self._error: MimicitError | None = None
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
-        self._thread.start()
+        self._ended = threading.Event()
+        threading.Thread(target=self._run, name="journal", daemon=True).start()
 
     def add(self, content: "tuple[Request, Reply] | Failure") -> "Future[None]":
         if self._error:
             raise self._error
-        item = _Item(content)
-        self._items.put(item)
-        return item.done
+        done: Future[None] = Future()
+        done.set_running_or_notify_cancel()  # it cannot be cancelled
+        self._items.put((content, done))
+        return done
 
     def close(self) -> None:
         self._items.put(None)
-        self._thread.join()
-        self._database.close()
+        try:
+            self._ended.wait()  # a join that is interrupted takes a thread for ended that is not
+        except KeyboardInterrupt:  # what is on its way was paid for
+            self._ended.wait(GRACE_SECONDS)
+            raise
+        finally:
+            if self._ended.is_set():
+                self._database.close()
         if self._error:
             raise self._error
 
@@ -193,18 +216,22 @@ class _Writer:
             batch, open_ = self._gather()
             try:
                 with explained(self._path), transaction(self._database):
-                    for item in batch:
-                        item.write(self._database)
+                    self._refuse_removed()
+                    for content, _ in batch:
+                        self._write(content)
                     if time.monotonic() - renewed > LEASE_SECONDS / 4:
                         renewed = time.monotonic()
                         self._renew()
-            except MimicitError as error:
+            except Exception as error:  # noqa: BLE001  # whoever waits must hear of it
+                if not isinstance(error, MimicitError):
+                    error = MimicitError(f"the journal {str(self._path)!r}: {error!r}")
                 self._error = error
-                for item in batch:
-                    item.done.set_exception(error)
+                for _, done in batch:
+                    done.set_exception(error)
             else:
-                for item in batch:
-                    item.done.set_result(None)
+                for _, done in batch:
+                    done.set_result(None)
+        self._ended.set()
 
     def _gather(self) -> tuple[list["_Item"], bool]:
         """Wait for something to commit, and a moment for what comes right after it."""
@@ -223,6 +250,41 @@ class _Writer:
                 return batch, True
         return batch, False
 
+    def _refuse_removed(self) -> None:
+        """Refuse to write into a file that has no name any more: it would vanish with us."""
+        if _identity(self._path) != self._identity:
+            raise MimicitError(
+                f"the journal {str(self._path)!r} was removed or replaced while it was in use, "
+                "so nothing more is asked"
+            )
+
+    def _write(self, content: "tuple[Request, Reply] | Failure") -> None:
+        if len(content) != 2:
+            key, *texts, at = content
+            row = (key, *map(stored_text, texts), at)
+            self._database.execute("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", row)
+            self._database.execute(
+                "DELETE FROM claims WHERE key = ? AND owner = ?", (key, self._owner)
+            )
+            return
+        request, reply = content
+        key = bytes.fromhex(reply.key)
+        add_reply(
+            self._database,
+            (
+                key,
+                stored_text(request.teacher),
+                request.replicate,
+                stored_text(reply.text),
+                stored_text(reply.finish_reason),
+                stored_text(reply.model),
+                reply.input_tokens,
+                reply.output_tokens,
+                time.time(),
+            ),
+        )
+        self._database.execute("DELETE FROM claims WHERE key = ?", (key,))
+
     def _renew(self) -> None:
         self._database.execute(
             "UPDATE claims SET until = ? WHERE owner = ?",
@@ -230,44 +292,11 @@ class _Writer:
         )
 
 
-class _Item:
-    """Something to commit, and the promise that it will be."""
-
-    __slots__ = ("content", "done")
-
-    def __init__(self, content: "tuple[Request, Reply] | Failure") -> None:
-        self.content = content
-        self.done: Future[None] = Future()
-
-    def write(self, database: sqlite3.Connection) -> None:
-        if len(self.content) != 2:
-            database.execute("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", self.content)
-            key = self.content[0]
-        else:
-            request, reply = self.content
-            key = bytes.fromhex(reply.key)
-            add_reply(
-                database,
-                (
-                    key,
-                    request.teacher,
-                    request.replicate,
-                    stored_text(reply.text),
-                    reply.finish_reason,
-                    reply.model,
-                    reply.input_tokens,
-                    reply.output_tokens,
-                    time.time(),
-                ),
-            )
-        database.execute("DELETE FROM claims WHERE key = ?", (key,))
-
-
 def add_reply(database: sqlite3.Connection, row: Sequence[object]) -> bool:
     """Insert a row of the replies; False if its key is there: the first reply stays."""
     marks = ", ".join("?" * 9)
-    cursor = database.execute(f"INSERT OR IGNORE INTO replies VALUES ({marks})", row)  # noqa: S608
-    return cursor.rowcount == 1
+    added = f"INSERT INTO replies VALUES ({marks}) ON CONFLICT (key) DO NOTHING"  # noqa: S608
+    return database.execute(added, row).rowcount == 1
 
 
 def stored_text(text: str) -> str | bytes:
@@ -297,10 +326,27 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _alive(owner: str) -> bool:
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _machine() -> str:
+    """Name what process ids belong to: this start of this machine, and this container."""
+    name = socket.gethostname()
+    with contextlib.suppress(OSError):  # Linux has both
+        name += f"/{Path('/proc/sys/kernel/random/boot_id').read_text(encoding='ascii').strip()}"
+        name += f"/{Path('/proc/self/ns/pid').readlink()}"
+    return name
+
+
+def alive(owner: str) -> bool:
     """Tell whether a claim's owner may still run; one of another machine always may."""
-    host, pid, _ = owner.rsplit(":", 2)
-    if host != socket.gethostname() or os.name == "nt":
+    machine, pid, _ = owner.rsplit(":", 2)
+    if machine != _machine() or os.name == "nt":
         return True
     try:
         os.kill(int(pid), 0)

@@ -81,8 +81,7 @@ def build(  # noqa: PLR0913  # the public call, by keyword
 ) -> Summary:
     """Build a dataset and publish it at `out`, replacing the dataset that was there.
 
-    Until the very end `out` is as it was; it then changes in one step. The same configuration,
-    inputs and replies give the same bytes, whatever the order of the annotations or the day.
+    Until the very end `out` is as it was. Same configuration, inputs and replies: same bytes.
 
     Args:
         config: What to build.
@@ -126,6 +125,7 @@ def build(  # noqa: PLR0913  # the public call, by keyword
         scenes = (item for s in sources for item in track(s.scenes(), "assemble", "scenes"))
         for scene, rejections in media.judged(scenes):
             assembly.add(scene, rejections)
+        _refuse_unfinished(assembly.tally, partial=partial)
         entries = assembly.finish(specs, track)
         _describe(directory, entries, assembly.tally, config)
         validate(directory, decode=False)  # the pictures were decoded by the media pass
@@ -193,7 +193,7 @@ def _ask(  # noqa: PLR0913  # what a pass takes
         journal,
         open_teacher,
         concurrency=endpoint.concurrency,
-        again=config.reask > 0,
+        rounds=config.reask,
         total=scenes * config.replicates,
         track=track,
     )
@@ -216,6 +216,19 @@ def _refuse_pending(asked: Asked, journal: Path, *, partial: bool) -> None:
         f"Every reply is kept in {str(journal)!r}: run again to go on, or publish what there is "
         "with --partial."
     )
+
+
+def _refuse_unfinished(tally: Tally, *, partial: bool) -> None:
+    """Refuse to publish where assembling met requests that were not there when asking.
+
+    Raises:
+        Incomplete: it did.
+    """
+    if tally.pending and not partial:
+        raise Incomplete(
+            f"{tally.pending:,} requests have no reply, so nothing was published: annotations or "
+            "prompts changed during the build. Run again to go on."
+        )
 
 
 def _describe(directory: Path, entries: list[FileEntry], tally: Tally, config: BuildConfig) -> None:

@@ -39,7 +39,7 @@ class Plan:
     Attributes:
         model: The model that would be asked.
         scenes: Scenes of the sources.
-        requests: Requests of all scenes.
+        requests: Requests of all scenes, each once.
         known: Those that the journal has a reply for: free.
         images: Pictures that would be sent, one for each time it is sent.
         text_tokens: Input tokens of text.
@@ -191,6 +191,7 @@ class _Count:
         self.plan = Plan(model, scenes=media.scenes, price=prices.find(model))
         self._media = media
         self._max_side = config.send_max_side
+        self._keys: set[str] = set()
         self._seen_tokens = 0
         self._shared = {
             name: _text(prompt.shared) + text_tokens(prompt.reply_schema)
@@ -205,6 +206,9 @@ class _Count:
     def add(self, attempt: Attempt, source: str) -> None:
         """Count a request: free if it has a reply, else by its parts."""
         plan, request = self.plan, attempt.request
+        if request.key in self._keys:  # two scenes that ask the same share a reply
+            return
+        self._keys.add(request.key)
         plan.requests += 1
         if attempt.reply:
             plan.known += 1
@@ -218,7 +222,8 @@ class _Count:
                 if isinstance(part, ImagePart):
                     self._add_picture(part)
         plan.output_tokens += round(self._expected[source])
-        limit = dict(request.parameters).get("max_tokens")
+        limits = dict(request.parameters)
+        limit = limits.get("max_tokens", limits.get("max_completion_tokens"))
         plan.most_output_tokens += limit if isinstance(limit, int) else 0
 
     def finish(self) -> Plan:

@@ -4,8 +4,8 @@ What all scenes share (system message, worked examples) comes first and is the s
 every scene, so that providers' prompt caches hit; the scene's own message comes last.
 
 A template is Jinja2 in its sandbox, and an undefined name is an error. Annotations are values to
-it, never template text, and each is put on one line, so that no caption can pose as another part
-of the message.
+it, never template text; each is put on one line and its special tokens are broken, so that no
+caption can pose as another part of the conversation.
 """
 
 import dataclasses
@@ -14,7 +14,6 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +24,8 @@ import yaml
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mimicit.checks import HIDDEN, SPECIAL_TOKENS
+from mimicit.config import Parameters
 from mimicit.errors import UsageError
 from mimicit.schema import (
     Annotation,
@@ -33,6 +34,7 @@ from mimicit.schema import (
     Dialogue,
     Difference,
     ImagePart,
+    ImageRef,
     Message,
     Narration,
     Scene,
@@ -41,7 +43,8 @@ from mimicit.schema import (
     Utterance,
 )
 
-Parameter = str | int | float | bool
+MAX_BYTES = 2**20
+"""Largest prompt file that is read."""
 
 MAX_CHARACTERS = 400_000
 """Longest message that is made of one scene's annotations."""
@@ -99,7 +102,7 @@ class _PromptFile(BaseModel):
     system: Annotated[str, Field(min_length=1)]
     user: Annotated[str, Field(min_length=1)]
     reply: dict[str, Any]
-    parameters: dict[str, Parameter] = {}
+    parameters: Parameters = {}
     examples: Annotated[tuple[_Example, ...], Field(min_length=3)]
 
 
@@ -119,7 +122,7 @@ class Prompt:
     path: Path
     sha256: str
     reply_schema: str
-    parameters: Mapping[str, Parameter]
+    parameters: Parameters
     shared: tuple[Message, ...]
     example_replies: tuple[str, ...]
     _template: jinja2.Template = field(repr=False)
@@ -148,12 +151,13 @@ class Prompt:
         about: str,
     ) -> tuple[str | ImagePart, ...]:
         # Nobody can guess the mark, so no annotation can place or repeat a picture.
-        mark = f"[picture {secrets.token_hex(16)} "
+        secret = secrets.token_hex(16)
+        mark = f"[picture {secret} "
         try:
             text = self._template.render(
                 **known,
                 images=[Picture(i, *size) for i, size in enumerate(sizes, 1)],
-                image=partial(_marked, mark, len(images)),
+                image=_Image(mark, len(images)),
                 vision=bool(images),
                 language=language,
             ).strip()
@@ -164,18 +168,29 @@ class Prompt:
         for piece in rest:
             number, _, after = piece.partition("]")
             parts += [images[int(number) - 1], after]
+        if secret in "".join(part for part in parts if isinstance(part, str)).lower():
+            raise UsageError(f"{str(self.path)!r}: `user` changes what image(…) gives; leave it be")
         if not rest:
             parts = [*images, text]
         return tuple(part for part in parts if not isinstance(part, str) or part.strip())
 
 
-def _marked(mark: str, count: int, number: int) -> str:
-    """Stand for a picture in the text of a template: `{{ image(1) }}`."""
-    if not count:
-        return ""
-    if not 1 <= number <= count:
-        raise ValueError(f"image({number}), but there are {count} pictures")
-    return f"{mark}{number}]"
+class _Image:
+    """What `image` is in a template: called with a number it stands for that picture."""
+
+    def __init__(self, mark: str, count: int) -> None:
+        self._mark = mark
+        self._count = count
+
+    def __call__(self, number: int) -> str:
+        if not self._count:
+            return ""
+        if type(number) is not int or not 1 <= number <= self._count:
+            raise ValueError(f"image({number!r}), but there are pictures 1 to {self._count}")
+        return f"{self._mark}{number}]"
+
+    def __str__(self) -> str:
+        raise ValueError("`image` needs a number, as in image(1)")
 
 
 def _variables(annotations: Sequence[Annotation]) -> dict[str, list[Annotation]]:
@@ -184,18 +199,24 @@ def _variables(annotations: Sequence[Annotation]) -> dict[str, list[Annotation]]
     }
 
 
-def _one_line(value: object) -> object:
-    """Put what a template inserts on one line."""
-    return " ".join(value.split()) if isinstance(value, str) else value
+def _harmless(value: object) -> object:
+    """Put what a template inserts on one line, and break tokens that would begin another turn."""
+    if not isinstance(value, str):
+        return value
+    line = " ".join(HIDDEN.sub("", value.replace("\r", " ")).split())
+    return SPECIAL_TOKENS.sub(lambda found: f"{found[0][0]} {found[0][1:]}", line)
 
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(
     undefined=jinja2.StrictUndefined,
-    finalize=_one_line,
+    finalize=_harmless,
     trim_blocks=True,
     lstrip_blocks=True,
     autoescape=False,  # the text goes to a model, not to a browser
 )
+# The same scene is the same request, or it would be paid for again each time.
+_ENVIRONMENT.filters.pop("random")
+_ENVIRONMENT.globals.pop("lipsum")
 
 
 def load(path: Path) -> Prompt:
@@ -205,10 +226,15 @@ def load(path: Path) -> Prompt:
         UsageError: something is wrong with it; the message says what and where.
     """
     try:
-        data = path.read_bytes()
+        data = _read(path)
         content = _PromptFile.model_validate(yaml.safe_load(data))
         template = _ENVIRONMENT.from_string(content.user)
         schema = _checked_schema(content.reply)
+        # in the order in which the fields are to be written
+        reply_schema = json.dumps(content.reply, ensure_ascii=False, allow_nan=False)
+        replies = tuple(
+            json.dumps(e.reply, ensure_ascii=False, allow_nan=False) for e in content.examples
+        )
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise UsageError(f"the prompt {str(path)!r} is not right:\n" + "\n".join(lines)) from error
@@ -218,19 +244,28 @@ def load(path: Path) -> Prompt:
         ) from error
     except OSError as error:
         raise UsageError(f"cannot read the prompt {str(path)!r}: {error.strerror}") from error
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
+    except Exception as error:  # a file may be wrong in any way
         raise UsageError(f"the prompt {str(path)!r} is not right: {error}") from error
-    replies = tuple(json.dumps(e.reply, ensure_ascii=False) for e in content.examples)
     bare = Prompt(
         path=path,
         sha256=hashlib.sha256(data).hexdigest(),
-        reply_schema=json.dumps(content.reply, ensure_ascii=False),  # in the order to write it
+        reply_schema=reply_schema,
         parameters=content.parameters,
         shared=(),
         example_replies=replies,
         _template=template,
     )
     return _with_examples(bare, content, schema)
+
+
+def _read(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no file")
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")
+    return data
 
 
 def _checked_schema(schema: dict[str, Any]) -> jsonschema.Draft202012Validator:
@@ -262,7 +297,10 @@ def _with_examples(
     ):
         _check_example(bare.path, number, example.reply, schema)
         known = {name: list(getattr(example.scene, name)) for name in VARIABLES}
-        parts = bare._parts(known, example.scene.sizes, "en", (), f"example {number}")  # noqa: SLF001  # our own
+        sizes, about = example.scene.sizes, f"example {number}"
+        parts = bare._parts(known, sizes, "en", (), about)  # noqa: SLF001  # our own
+        seen = [ImagePart("", 0, ImageRef("", "", "")) for _ in sizes]
+        bare._parts(known, sizes, "en", seen, about)  # noqa: SLF001  # only to check the template
         shared += [Message("user", parts), Message("assistant", (reply,))]
     return dataclasses.replace(bare, shared=tuple(shared))
 
@@ -274,6 +312,8 @@ def _check_example(
         problem = next(schema.iter_errors(reply), None)
     except referencing.exceptions.Unresolvable as error:
         raise UsageError(f"the prompt {str(path)!r}: `reply` points elsewhere: {error}") from error
+    except Exception as error:  # a schema that refers to itself, or to what is no schema
+        raise UsageError(f"the prompt {str(path)!r}: `reply` cannot be used: {error}") from error
     if problem:
         place = "/".join(map(str, problem.absolute_path))
         raise UsageError(

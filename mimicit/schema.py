@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 SCHEMA_VERSION = "1.0"
 """Version of the published rows: see docs/schema.md for what a change of it means."""
@@ -243,6 +243,10 @@ def escape_id(text: str) -> str:
 # ------------------------------------------------------- asking (the paid path)
 
 
+Parameter = JsonValue
+"""What a parameter of a request may be set to."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImagePart:
     """A picture inside a message: its content's digest and the size it is sent at.
@@ -273,14 +277,14 @@ class Request:
     Attributes:
         teacher: Teacher id (by default the model's name).
         messages: The conversation.
-        parameters: Sorted (name, JSON value) pairs such as temperature.
+        parameters: (name, JSON value) pairs such as temperature, each name once.
         reply_schema: Canonical JSON text of the schema asked for, or "".
         replicate: 0 for the first reply to the same request, then 1, 2, …
     """
 
     teacher: str
     messages: tuple[Message, ...]
-    parameters: tuple[tuple[str, str | int | float | bool], ...] = ()
+    parameters: tuple[tuple[str, Parameter], ...] = ()
     reply_schema: str = ""
     replicate: int = 0
 
@@ -290,7 +294,7 @@ class Request:
         logical = [
             self.teacher,
             [[m.role, [_logical(part) for part in m.parts]] for m in self.messages],
-            sorted(self.parameters),
+            sorted(self.parameters, key=lambda pair: pair[0]),
             self.reply_schema,
             self.replicate,
         ]

@@ -1,5 +1,6 @@
 """The sources of a build: read as far as was asked, their pictures judged, their prompts loaded."""
 
+import contextlib
 import itertools
 import operator
 from collections.abc import Iterator, Sequence
@@ -81,8 +82,10 @@ def load_prompts(config: BuildConfig, sources: Sequence[Source]) -> dict[str, Pr
     for generator in (source.generator for source in sources):
         own = config.prompts.get(generator.name)
         module = type(generator).__module__
-        path = Path(own) if own else shipped(module, "prompts", f"{generator.name}.yaml")
-        loaded[generator.name] = prompts.load(path.expanduser())
+        path = shipped(module, "prompts", f"{generator.name}.yaml") if own is None else Path(own)
+        with contextlib.suppress(RuntimeError):  # ~ of somebody who is not there: a plain name
+            path = path.expanduser()
+        loaded[generator.name] = prompts.load(path)
     return loaded
 
 

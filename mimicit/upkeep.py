@@ -10,15 +10,20 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Annotated, Any, TextIO
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mimicit.errors import UsageError
-from mimicit.journal import add_reply, plain_text, stored_text, transaction
+from mimicit.journal import add_reply, alive, plain_text, stored_text, transaction
 from mimicit.journal_file import VERSION, explained, open_file
 
 COLUMNS = "key, teacher, replicate, text, finish_reason, model, input_tokens, output_tokens, at"
+
+CHUNK = 500
+"""Replies read at once. Between chunks nothing is locked, however slowly they are taken."""
+
+Whole = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class ExportedReply(BaseModel):
@@ -28,13 +33,13 @@ class ExportedReply(BaseModel):
 
     key: str = Field(pattern=r"^[0-9a-f]{64}$")
     teacher: str
-    replicate: int = Field(ge=0)
+    replicate: Whole
     text: str
     finish_reason: str
     model: str
-    input_tokens: int = Field(ge=0)
-    output_tokens: int = Field(ge=0)
-    at: float
+    input_tokens: Whole
+    output_tokens: Whole
+    at: float = Field(allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,9 @@ def info(path: Path) -> JournalInfo:
         failures = database.execute(
             "SELECT reason, count(*) FROM failures GROUP BY reason ORDER BY reason"
         ).fetchall()
-        (claims,) = database.execute("SELECT count(*) FROM claims").fetchone()
+        claims = database.execute(
+            "SELECT owner, count(*) FROM claims WHERE until > ? GROUP BY owner", (time.time(),)
+        ).fetchall()
         (mode,) = database.execute("PRAGMA journal_mode").fetchone()
     files = [path, path.with_name(path.name + "-wal")]
     return JournalInfo(
@@ -100,9 +107,9 @@ def info(path: Path) -> JournalInfo:
         version=VERSION,
         mode=mode,
         size_bytes=sum(file.stat().st_size for file in files if file.exists()),
-        teachers=tuple(TeacherTotal(*row) for row in totals),
+        teachers=tuple(TeacherTotal(plain_text(row[0]), *row[1:]) for row in totals),
         failures=dict(failures),
-        claims=claims,
+        claims=sum(count for owner, count in claims if alive(owner)),
     )
 
 
@@ -110,13 +117,23 @@ def export(path: Path, out: TextIO) -> int:
     """Write every reply as a line of JSON (`ExportedReply`), by key; return how many."""
     count = 0
     with _opened(path) as database:
-        for row in database.execute(f"SELECT {COLUMNS} FROM replies ORDER BY key"):  # noqa: S608
+        for row in _replies(database):
             line = dict(zip(COLUMNS.split(", "), row, strict=True))
-            line["key"] = line["key"].hex()
-            line["text"] = plain_text(line["text"])
+            line["key"] = row[0].hex()
+            for name in ("teacher", "text", "finish_reason", "model"):
+                line[name] = plain_text(line[name])
             out.write(json.dumps(line) + "\n")
             count += 1
     return count
+
+
+def _replies(database: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
+    """Read all replies by key, without keeping a build from writing meanwhile."""
+    page = f"SELECT {COLUMNS} FROM replies WHERE key > ? ORDER BY key LIMIT {CHUNK}"  # noqa: S608
+    last = b""
+    while rows := database.execute(page, (last,)).fetchall():
+        yield from rows
+        last = rows[-1][0]
 
 
 def merge(path: Path, others: Sequence[Path]) -> tuple[int, int]:
@@ -146,7 +163,7 @@ def _rows(path: Path) -> Iterator[Sequence[object]]:
         is_database = file.read(16) == b"SQLite format 3\0"
     if is_database:
         with _opened(path) as database:
-            yield from database.execute(f"SELECT {COLUMNS} FROM replies")  # noqa: S608
+            yield from _replies(database)
         return
     with path.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, 1):
@@ -159,8 +176,7 @@ def _rows(path: Path) -> Iterator[Sequence[object]]:
                 ) from error
             values = reply.model_dump()
             values["key"] = bytes.fromhex(reply.key)
-            values["text"] = stored_text(reply.text)
-            yield list(values.values())
+            yield [stored_text(v) if isinstance(v, str) else v for v in values.values()]
 
 
 def prune(
@@ -174,13 +190,14 @@ def prune(
     Returns:
         How many replies, and how many logged failures, are (or would be) dropped.
     """
-    conditions, values = [], []
+    conditions: list[str] = []
+    values: list[str | bytes | float] = []
     if teacher is not None:
         conditions.append("teacher = ?")
-        values.append(teacher)
+        values.append(stored_text(teacher))
     if before is not None:
         conditions.append("at < ?")
-        values.append(str(before))
+        values.append(before)
     chosen = " AND ".join(conditions) or "0"
     with _opened(path) as database:
         (replies,) = database.execute(
@@ -204,9 +221,15 @@ def backup(path: Path, target: Path) -> int:
     """
     if target.exists():
         raise UsageError(f"{str(target)!r} exists; name a new file for the backup")
+    if not target.parent.is_dir():
+        raise UsageError(f"there is no directory {str(target.parent)!r} for the backup")
     partial = target.with_name(f".{target.name}.{time.monotonic_ns():x}.partial")
     try:
-        with _opened(path) as database, contextlib.closing(sqlite3.connect(partial)) as copy:
+        with (
+            _opened(path) as database,
+            explained(target),
+            contextlib.closing(sqlite3.connect(partial)) as copy,
+        ):
             database.backup(copy)
             copy.execute("DELETE FROM claims")
             copy.commit()

@@ -223,9 +223,10 @@ def test_nothing_is_published_while_a_request_has_no_reply(
 
 
 def test_a_failure_is_never_served_as_an_answer(pets: Coco, asking: Asking) -> None:
-    asking.server.fail("400", times=3)
-    with pytest.raises(TeacherError):
+    asking.server.fail("400")
+    with pytest.raises(TeacherError, match="the first 3 requests"):
         asking(pets.root)
+    asking.server.mend()
     assert asking.calls(pets.root) == 3
 
 
@@ -281,6 +282,48 @@ def test_a_picture_that_changes_meanwhile_is_not_asked_about(
     with pytest.raises(SourceError, match="changed"):
         asking(pets.root, endpoint=Endpoint(asking.server.base_url, concurrency=1))
     assert asking.server.count == 2
+
+
+def test_a_caption_that_changes_meanwhile_keeps_the_build_from_publishing(
+    pets: Coco, asking: Asking, tmp_path: Path
+) -> None:
+    def rewrite(_: object) -> bool:
+        pets.captions[0]["caption"] = "A caption that nobody was asked about."
+        pets.write()
+        return False
+
+    asking.server.fail("500", where=rewrite)
+    with pytest.raises(Incomplete, match="1 requests have no reply"):
+        asking(pets.root)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_fatal_error_does_not_wait_for_what_is_being_tried_again(
+    coco: Coco, asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mimicit.asking.GRACE_SECONDS", 0.2)
+    for number in range(20):
+        coco.picture(number).caption(number, f"A cat and {number} dogs.")
+    coco.write()
+    asking(coco.root, limit=3)
+    asking.server.fail("quota", where=lambda body: "and 9 dogs" in json.dumps(body))
+    asking.server.fail(
+        "429", retry_after=300, where=lambda body: "and 3 dogs" not in json.dumps(body)
+    )
+    endpoint = Endpoint(asking.server.base_url, concurrency=16)
+    with pytest.raises(TeacherError, match="the money is out"):
+        asking(coco.root, endpoint=endpoint)
+    assert len(asking.server.calls) < 3 + 20
+
+
+def test_counts_are_right_where_scenes_share_a_reply(coco: Coco, asking: Asking) -> None:
+    for number in range(6):
+        coco.picture(number, name=f"{number}.jpg").caption(number, "A cat.")
+        if number:
+            shutil.copy(coco.root / "tiny" / "0.jpg", coco.root / "tiny" / f"{number}.jpg")
+    coco.write()
+    asked = asking(coco.root).asked
+    assert (asked.replies, asked.known) == (1, 5)
 
 
 # ---------------------------------------------------- replies that are of no use

@@ -10,9 +10,7 @@ sent at all; what comes back is read by `mimicit.replies`, which takes any of th
 """
 
 import asyncio
-import functools
 import math
-import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -26,20 +24,24 @@ from mimicit.config import Endpoint
 from mimicit.errors import TeacherError, UsageError
 from mimicit.schema import Reply, Request
 from mimicit.teachers import Attach, Unanswered
-from mimicit.teachers.wire import Form, clean, plain_url, read_completion, request_body, retry_after
-
-PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
-"""Statuses that another attempt may not meet."""
+from mimicit.teachers.wire import (
+    Form,
+    cause_of,
+    clean,
+    find_endpoint,
+    judge_error,
+    plain_url,
+    read_completion,
+    request_body,
+    retry_after,
+)
 
 BROKEN = frozenset({"status-500", "status-501"})
 """Reasons for which the first request is not tried for long: some servers answer so, each time,
 what they cannot do at all, such as seeing a picture. (503 is what one says that still loads.)"""
 
-OUT_OF_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
-"""Codes that come with a 429 and that no waiting mends."""
-
-FILTERED = frozenset({"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"})
-"""Codes that come with a 400 where the endpoint itself declines: that is a reply."""
+UNUSABLE = frozenset({401, 403, 404})
+"""Statuses by which an endpoint refuses the first request for a reason that holds for all."""
 
 GARBLED_ATTEMPTS = 3
 """How often a request is sent whose reply cannot be understood: each may have been paid for."""
@@ -78,7 +80,6 @@ class OpenAITeacher:
         self._client = _client(endpoint)
         self.where = plain_url(str(self._client.base_url))
         self._schema_failures = 0
-        self._lengths_refused: set[str] = set()
         host = urlsplit(str(self._client.base_url)).hostname or ""
         newer = host.endswith(("openai.com", "openai.azure.com"))
         # "high" is what `mimicit plan` counts
@@ -98,7 +99,9 @@ class OpenAITeacher:
         try:
             return await self._retrying(request, self._first_attempt, PROBE_SECONDS)
         except _Refused as error:
-            raise self._hopeless(error) from error
+            if error.status in UNUSABLE:
+                raise self._hopeless(error) from error
+            raise Unanswered(f"status-{error.status}", self._advised(error.detail)) from error
         except Unanswered as error:
             if error.reason in {"connection", "timeout"}:
                 raise TeacherError(
@@ -106,7 +109,7 @@ class OpenAITeacher:
                     "Is the server running, and the URL right (--base-url)?"
                 ) from error
             if error.reason in BROKEN:
-                raise self._hopeless(_Refused(500, error.detail)) from error
+                raise Unanswered(error.reason, self._advised(error.detail)) from error
             raise
 
     async def answer(self, request: Request) -> Reply:
@@ -150,29 +153,35 @@ class OpenAITeacher:
 
     async def _first_attempt(self, request: Request) -> Reply:
         """Try in one form after the other, until the endpoint takes one."""
+        before = self._form
+        refused: set[str] = set()
         while True:
             try:
                 return await self._attempt(request)
             except (_Refused, _Passing) as error:
-                if not self._changed_form(request, error):
-                    self._form = replace(self._form, structured=True)  # not why
+                if not self._changed_form(request, error, refused):
+                    self._form = before  # it was not why
                     raise
 
-    def _changed_form(self, request: Request, error: "_Refused | _Passing") -> bool:
+    def _changed_form(
+        self, request: Request, error: "_Refused | _Passing", refused: set[str]
+    ) -> bool:
         """Choose another form of the request, if that may be what is objected to."""
-        if isinstance(error, _Refused) and error.status in {401, 403, 404}:
+        if isinstance(error, _Refused) and error.status in UNUSABLE:
+            return False
+        if isinstance(error, _Passing) and error.reason not in BROKEN:
             return False
         length = self._form.length
-        if length not in self._lengths_refused and length in error.detail:
-            self._lengths_refused.add(length)
+        if length not in refused and length in error.detail:
+            refused.add(length)
             (other,) = {"max_tokens", "max_completion_tokens"} - {length}
             self._form = replace(self._form, length=other)
             return True
         if not self._form.structured or not request.reply_schema:
             return False
-        if isinstance(error, _Passing):  # once may be chance
-            self._schema_failures += error.reason == "status-500"
-            if self._schema_failures < 2:
+        if isinstance(error, _Passing):
+            self._schema_failures += 1
+            if self._schema_failures < 2:  # once may be chance
                 return False
         self._form = replace(self._form, structured=False)
         return True
@@ -200,28 +209,34 @@ class OpenAITeacher:
         except openai.APIStatusError as error:
             return self._from_error(request, error)
         except openai.APIError as error:
-            raise _Passing("connection", clean(_cause(error))) from error
+            cause = cause_of(error)
+            if "CERTIFICATE_VERIFY_FAILED" in cause:
+                raise TeacherError(
+                    f"{self.where} is not trusted: {cause}. If its certificate comes from an "
+                    "authority of one's own, name that one's file in $SSL_CERT_FILE."
+                ) from error
+            raise _Passing("connection", cause) from error
         except ValueError as error:  # a body that is not what its headers say
-            raise _Passing("garbled", clean(_cause(error))) from error
+            raise _Passing("garbled", cause_of(error)) from error
         return reply
 
     def _from_error(self, request: Request, error: openai.APIStatusError) -> Reply:
         """Sort out an HTTP error: a refusal that counts as a reply, or an exception."""
-        status = error.status_code
-        body = error.body if isinstance(error.body, dict) else {}
-        code = str(body.get("code") or body.get("type") or "")
-        detail = clean(f"{status} {body.get('message') or error.message}")
-        if code in FILTERED:
+        status, response = error.status_code, error.response
+        verdict, message = judge_error(status, response.text)
+        detail = clean(f"{status} {message or response.reason_phrase}")
+        if verdict == "filtered":
             return Reply(request.key, "", "content_filter", self._model, 0, 0)
-        if code in OUT_OF_MONEY:
+        if verdict == "no-money":
             raise TeacherError(
                 f"{self.where} says that the money is out: {detail}. Everything that was "
                 "answered is kept; run again when the account has credit."
             ) from error
-        if status in PASSING or status >= 500:
-            headers = error.response.headers
+        if verdict == "passing":
             reason = "rate-limited" if status == 429 else f"status-{status}"
-            raise _Passing(reason, detail, retry_after(headers, time.time())) from error
+            raise _Passing(reason, detail, retry_after(response.headers, time.time())) from error
+        if verdict == "too-long":
+            raise Unanswered(f"status-{status}", detail) from error
         raise _Refused(status, detail) from error
 
     def _hopeless(self, error: "_Refused") -> TeacherError:
@@ -231,12 +246,16 @@ class OpenAITeacher:
             "$AZURE_OPENAI_API_KEY).",
             403: "The key has no right to this.",
             404: f"Is {self._model!r} the name of a model there, and the URL right (with its /v1)?",
-        }.get(
-            error.status,
-            "If it is the pictures, the model does not see: try --no-vision. If it is a "
-            "parameter, change it with --param NAME=VALUE, or drop it with --param NAME=null.",
+        }[error.status]
+        return TeacherError(f"{self.where} refuses: {error.detail.rstrip('.')}. {advice}")
+
+    def _advised(self, detail: str) -> str:
+        """Say what may help where an endpoint will not answer its first request."""
+        return (
+            f"{self.where} says: {detail.rstrip('.')}. If it is the pictures, the model does not "
+            "see: try --no-vision. If it is a parameter, change it with --param NAME=VALUE, or "
+            "drop it with --param NAME=null."
         )
-        return TeacherError(f"{self.where} refuses: {error.detail}. {advice}")
 
 
 class _Refused(Exception):  # noqa: N818  # an answer of the endpoint's, not an error of ours
@@ -261,17 +280,21 @@ class _Wait(tenacity.wait.wait_base):
 
 
 class _Stop(tenacity.stop.stop_base):
-    """Stop where another attempt costs more than it promises."""
+    """Stop where another attempt costs more than it promises; one for each request."""
 
     def __init__(self, reach: float) -> None:
         self._reach = reach
+        self._garbled = 0
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
         error = _failure(retry_state)
         if error and error.reason == "garbled":
-            return retry_state.attempt_number >= GARBLED_ATTEMPTS
-        unfit = error is not None and error.reason in {"connection", *BROKEN}
-        return unfit and (retry_state.seconds_since_start or 0) > self._reach
+            self._garbled += 1
+            return self._garbled >= GARBLED_ATTEMPTS
+        waited = retry_state.seconds_since_start or 0.0
+        if error and error.reason in BROKEN:
+            return waited > self._reach / 3
+        return error is not None and error.reason == "connection" and waited > self._reach
 
 
 def _failure(state: tenacity.RetryCallState) -> _Passing | None:
@@ -281,25 +304,12 @@ def _failure(state: tenacity.RetryCallState) -> _Passing | None:
 
 def _client(endpoint: Endpoint) -> openai.AsyncOpenAI:
     timeout = openai.Timeout(endpoint.timeout, connect=min(CONNECT_SECONDS, endpoint.timeout))
-    options: dict[str, Any] = {"max_retries": 0, "timeout": timeout}
-    named = endpoint.base_url or os.environ.get("OPENAI_BASE_URL")
-    key = os.environ.get("OPENAI_API_KEY")
+    found: dict[str, Any] = find_endpoint(endpoint.base_url)
+    make = openai.AsyncAzureOpenAI if "azure_endpoint" in found else openai.AsyncOpenAI
     try:
-        if not named and os.environ.get("AZURE_OPENAI_ENDPOINT") and not key:
-            return openai.AsyncAzureOpenAI(**options)
-        if named and not key:
-            options["api_key"] = "none"  # servers of one's own ask for none
-        return openai.AsyncOpenAI(base_url=endpoint.base_url, **options)
-    except (openai.OpenAIError, ValueError) as error:
+        return make(**found, max_retries=0, timeout=timeout)
+    except Exception as error:  # of several libraries, and all about settings
         raise UsageError(
-            "no key for the teacher: set $OPENAI_API_KEY (Azure: $AZURE_OPENAI_ENDPOINT, "
-            "$AZURE_OPENAI_API_KEY and $OPENAI_API_VERSION), or name a server of your own "
-            "with --base-url"
+            f"the endpoint cannot be used: {cause_of(error)}. Is it one of $SSL_CERT_FILE, "
+            "$HTTP_PROXY, $HTTPS_PROXY, $ALL_PROXY or $AZURE_OPENAI_ENDPOINT?"
         ) from error
-
-
-def _cause(error: BaseException) -> str:
-    """Say what lies below an error of the package, which says little itself."""
-    below = functools.reduce(lambda e, _: e.__cause__ or e, range(5), error)
-    text = str(below) or type(below).__name__
-    return text if below is error else f"{type(below).__name__}: {text}"

@@ -1,22 +1,46 @@
-"""The chat protocol on the wire: requests written, completions and errors read.
+"""The chat protocol on the wire: where it leads, requests written, replies and errors read.
 
 Protocol: https://platform.openai.com/docs/api-reference/chat.
 """
 
+import datetime as dt
 import email.utils
+import functools
 import json
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from mimicit.errors import UsageError
 from mimicit.schema import Reply, Request
 from mimicit.teachers import Attach
 
 SECRETS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN")
 """Variables of the environment that nothing shown or logged may contain."""
+
+OPENAI_URL = "https://api.openai.com/v1"
+"""Where a key without a URL is for."""
+
+_HALVES = re.compile("[\ud800-\udfff]")
+"""Halves of surrogate pairs, which UTF-8 cannot spell."""
+
+
+PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+"""Statuses that another attempt may not meet."""
+
+OUT_OF_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+"""Codes that come with a 429 and that no waiting mends."""
+
+TOO_LONG = re.compile("context.?(length|size|window)")
+"""What an endpoint says, as a code or in words, to a request that is too long for the model."""
+
+FILTERED = frozenset({"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"})
+"""Codes that come with a 400 where the endpoint itself declines: that is a reply."""
+
+Verdict = Literal["passing", "filtered", "no-money", "too-long", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +73,7 @@ def request_body(
     size = {"detail": form.detail} if form.detail else {}
     for message in request.messages:
         parts: list[dict[str, Any]] = [
-            {"type": "text", "text": part}
+            {"type": "text", "text": _HALVES.sub("\ufffd", part)}
             if isinstance(part, str)
             else {"type": "image_url", "image_url": {"url": attach(part), **size}}
             for part in message.parts
@@ -77,10 +101,12 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         text = headers.get(name, "")
-        if re.fullmatch(r"\s*\d{1,9}(\.\d*)?\s*", text):
+        if re.fullmatch(r"\s*\d+(\.\d*)?\s*", text):
             return float(text) * unit
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
+        date = email.utils.parsedate_to_datetime(text)
+        date = date if date.tzinfo else date.replace(tzinfo=dt.UTC)
+        return max(0.0, date.timestamp() - now)
     except (TypeError, ValueError, OverflowError):
         return None
 
@@ -95,23 +121,25 @@ def read_completion(body: bytes, key: str, model: str) -> Reply:
         content = json.loads(body)
         choice = content["choices"][0]
         message = choice["message"]
-        usage = content.get("usage") or {}
-        text, finish = _said(message), str(choice.get("finish_reason") or "stop")
-        counts = [_count(usage.get(f"{name}_tokens")) for name in ("prompt", "completion")]
+        text = _said(message)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         start = repr(body[:120].decode(errors="replace"))
         raise ValueError(f"no chat completion: {start}") from error
+    finish = _name(choice.get("finish_reason")) or "stop"
     if message.get("refusal") and not message.get("content"):
         finish = "refusal"
-    named = str(content.get("model") or model)[:200]
-    return Reply(key, text, finish[:40], named, *counts)
+    usage = content.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    counts = [_count(usage.get(f"{name}_tokens")) for name in ("prompt", "completion")]
+    named = _name(content.get("model")) or model
+    return Reply(key, text, finish[:40], named[:200], *counts)
 
 
 def _said(message: dict[str, Any]) -> str:
     """Take the text of a message; some endpoints give it in parts."""
     content = message.get("content")
     if isinstance(content, list):
-        content = "".join(str(part.get("text") or "") for part in content)
+        content = "".join(part.get("text") or "" for part in content)
     if content is None:
         content = message.get("refusal") or ""
     if not isinstance(content, str):
@@ -119,24 +147,110 @@ def _said(message: dict[str, Any]) -> str:
     return content
 
 
+def _name(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
 def _count(value: object) -> int:
-    return value if isinstance(value, int) and 0 <= value < 2**53 else 0
+    if isinstance(value, bool) or not isinstance(value, int):
+        return 0
+    return value if 0 <= value < 2**53 else 0
+
+
+def read_error(body: str) -> tuple[set[str], str]:
+    """Read the body of an error: its codes, and what it says in words."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return set(), body
+    error = content.get("error", content) if isinstance(content, dict) else content
+    if not isinstance(error, dict):
+        return set(), error if isinstance(error, str) else body
+    inner = error.get("innererror")  # Azure's
+    given = [each.get("code") for each in (error, inner) if isinstance(each, dict)]
+    codes = {str(code) for code in (*given, error.get("type")) if isinstance(code, str | int)}
+    return codes - {""}, _name(error.get("message")) or body
+
+
+def judge_error(status: int, body: str) -> tuple[Verdict, str]:
+    """Say what an HTTP error means for the request that met it, and what it says in words."""
+    codes, message = read_error(body)
+    if codes & FILTERED:
+        return "filtered", message
+    if codes & OUT_OF_MONEY or status == 402:
+        return "no-money", message
+    if status in PASSING or status >= 500:
+        return "passing", message
+    return "too-long" if TOO_LONG.search(f"{codes} {message}") else "refused", message
+
+
+def setting(name: str) -> str:
+    """Read a variable of the environment; an empty one is not set.
+
+    Raises:
+        UsageError: no key and no URL is written like that.
+    """
+    text = os.environ.get(name, "").strip()
+    if not (text.isascii() and text.isprintable()):
+        raise UsageError(f"${name} holds letters that cannot be sent")
+    return text
+
+
+def find_endpoint(base_url: str | None) -> dict[str, str]:
+    """Find the endpoint's URL and key, as the package's clients are told them.
+
+    Args:
+        base_url: Its URL; None for what the environment says.
+
+    Raises:
+        UsageError: there is no key, or no URL where one should be.
+    """
+    url, key = base_url or setting("OPENAI_BASE_URL"), setting("OPENAI_API_KEY")
+    if url and not is_url(url):
+        raise UsageError("--base-url or $OPENAI_BASE_URL is no URL such as http://host:8000/v1")
+    if url or key:  # servers of one's own ask for no key
+        return {"base_url": url or OPENAI_URL, "api_key": key or "none"}
+    azure = {"azure_endpoint": "AZURE_OPENAI_ENDPOINT", "api_version": "OPENAI_API_VERSION"}
+    azure |= {"api_key": "AZURE_OPENAI_API_KEY", "azure_ad_token": "AZURE_OPENAI_AD_TOKEN"}
+    found = {name: setting(variable) for name, variable in azure.items() if setting(variable)}
+    if len({"azure_endpoint", "api_version"} & found.keys()) < 2 or len(found) < 3:
+        raise UsageError(
+            "no key for the teacher: set $OPENAI_API_KEY (Azure: $AZURE_OPENAI_ENDPOINT, "
+            "$AZURE_OPENAI_API_KEY and $OPENAI_API_VERSION), or name a server of your own "
+            "with --base-url"
+        )
+    return found
+
+
+def is_url(text: str) -> bool:
+    """Tell whether something is the URL of a server."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def clean(text: str) -> str:
-    """Keep keys and pictures out of what is shown and logged."""
+    """Keep keys, passwords and pictures out of what is shown and logged."""
     for name in SECRETS:
         secret = os.environ.get(name, "").strip()
-        if secret:
+        if len(secret) > 3:  # not what is set where a server asks for none
             text = text.replace(secret, "[key]")
     text = re.sub(r"\bsk-[\w*.-]{4,}|(?i:bearer)\s+[\w.~+/=-]{8,}", "[key]", text)
+    text = re.sub(r"//[^/\s]*@", "//", text)
     text = re.sub(r"[A-Za-z0-9+/=]{200,}", "[data]", text)
     return " ".join(text.split())[:400]
+
+
+def cause_of(error: BaseException) -> str:
+    """Say what lies below an error of the package, which says little itself."""
+    below = functools.reduce(lambda e, _: e.__cause__ or e, range(5), error)
+    text = str(below) or type(below).__name__
+    return clean(text if below is error else f"{type(below).__name__}: {text}")
 
 
 def plain_url(url: str) -> str:
     """Spell a URL without user, password and query."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
