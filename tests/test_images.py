@@ -8,12 +8,13 @@ import pytest
 from conftest import SHARED, needs_shared
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
 from mimicit.images import (
     UnusablePicture,
     decode,
     examine,
+    fit,
     perceptual_hash,
     read_bytes,
     resolve,
@@ -163,3 +164,72 @@ def test_every_real_broken_picture_gets_a_verdict() -> None:
     assert verdicts["pillow__decompression_bomb.ico"].problem == "not-an-image"
     turned = {v.phash for name, v in verdicts.items() if name.startswith("Landscape_")}
     assert len(turned) == 1, "the same picture in eight EXIF orientations"
+
+
+# ------------------------------------------------------------------ fit to be sent
+
+
+def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("max_side", [0, 64, 1000])
+def test_a_file_that_will_do_is_sent_as_it_is(kind: str, max_side: int) -> None:
+    data = saved(Image.linear_gradient("L").resize((64, 48)).convert("RGB"), kind)
+    assert fit(data, max_side) == (data, f"image/{kind.lower()}")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        jpeg(mode="CMYK"),
+        saved(Image.new("I;16", (64, 48), 999), "PNG"),
+        saved(Image.new("RGB", (64, 48), "red"), "BMP"),
+        saved(Image.new("RGB", (64, 48), "red"), "GIF"),
+        saved(
+            Image.new("RGB", (64, 48), "red"),
+            "WEBP",
+            save_all=True,
+            append_images=[Image.new("RGB", (64, 48), "blue")],
+        ),
+    ],
+    ids=["CMYK", "16-bit", "BMP", "GIF", "animated"],
+)
+def test_what_endpoints_may_not_read_is_sent_as_a_plain_jpeg(data: bytes) -> None:
+    sent, kind = fit(data, 0)
+    assert kind == "image/jpeg"
+    picture = Image.open(io.BytesIO(sent))
+    assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (64, 48))
+
+
+def test_a_large_picture_is_sent_smaller_in_the_same_shape() -> None:
+    sent, _ = fit(jpeg((300, 200)), 150)
+    assert Image.open(io.BytesIO(sent)).size == (150, 100)
+
+
+def test_a_turned_picture_is_sent_upright() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    sent, _ = fit(jpeg((64, 48), exif=exif), 0)
+    picture = Image.open(io.BytesIO(sent))
+    assert picture.size == (48, 64)
+    assert picture.getexif().get(ExifTags.Base.Orientation, 1) == 1
+
+
+def test_what_is_transparent_is_sent_on_white() -> None:
+    data = saved(Image.new("RGBA", (300, 200), (0, 0, 0, 0)), "PNG")
+    picture = Image.open(io.BytesIO(fit(data, 100)[0]))
+    assert picture.getpixel((50, 30)) == (255, 255, 255)
+
+
+def test_an_animation_that_is_damaged_later_on_is_sent_as_its_first_frame() -> None:
+    frames = [Image.linear_gradient("L").rotate(angle) for angle in (0, 45, 90)]
+    for kind in ("GIF", "TIFF", "WEBP"):
+        whole = saved(frames[0], kind, save_all=True, append_images=frames[1:])
+        for cut in range(len(whole) // 2, len(whole), max(1, len(whole) // 40)):
+            data = whole[:cut]
+            if not examine("LA_IMG_1", data).problem:
+                assert fit(data, 0)[1] == "image/jpeg"

@@ -250,12 +250,12 @@ def test_passing_faults_leave_no_trace_in_the_dataset(
     coco.write()
     asking(coco.root, out="calm")
     with FakeTeacher(latency=0) as rough:
-        rough.fail("429", every=5, retry_after=0.01)
-        rough.fail("500", every=7)
-        rough.fail("drop", every=11)
-        rough.fail("garbage", every=13)
-        rough.fail("hang", times=1)
-        endpoint = Endpoint(rough.base_url, timeout=2)
+        rough.fail("hang", times=1, where=lambda body: "and 8 dogs" in json.dumps(body))
+        rough.fail("429", times=6, every=2, retry_after=0.01)
+        rough.fail("500", times=3, every=3)
+        rough.fail("drop", times=3, every=5)
+        rough.fail("garbage", times=2, every=7)
+        endpoint = Endpoint(rough.base_url, timeout=1)
         asking(coco.root, out="rough", journal=tmp_path / "rough.db", endpoint=endpoint)
     assert contents(tmp_path / "calm") == contents(tmp_path / "rough")
 

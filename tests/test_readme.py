@@ -13,6 +13,7 @@ import pytest
 from conftest import KEY, Coco
 
 import mimicit
+from mimicit import prices
 from mimicit.journal import Journal
 from mimicit.testing import FakeTeacher
 
@@ -100,6 +101,12 @@ def test_the_excerpt_is_a_row_of_the_demo(sample: Path) -> None:
     (excerpt,) = map(json.loads, blocks("README.md", "json"))
     row = mimicit.load(sample)[excerpt["id"]].row
     assert {key: row[key] for key in excerpt} == excerpt
+
+
+def test_the_excerpt_of_prices_is_a_table_of_prices(tmp_path: Path) -> None:
+    (excerpt,) = blocks("docs/teachers.md", "yaml")
+    (tmp_path / "own.yaml").write_text(excerpt)
+    assert prices.load(tmp_path / "own.yaml").find("my-model")
 
 
 def test_every_link_leads_somewhere() -> None:
