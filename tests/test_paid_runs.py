@@ -56,7 +56,9 @@ def test_two_builds_at_once_pay_once(many: Path, tmp_path: Path) -> None:
     assert contents(tmp_path / "out0") == contents(tmp_path / "out1") == contents(tmp_path / "out2")
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_stopping_keeps_every_reply_and_publishes_nothing(
     many: Path, tmp_path: Path, sent: signal.Signals
 ) -> None:
@@ -80,7 +82,9 @@ def test_stopping_keeps_every_reply_and_publishes_nothing(
         assert server.count == 60
 
 
-@pytest.mark.parametrize("times", [1, 2, 5])
+@pytest.mark.parametrize(
+    "times", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(5, marks=pytest.mark.slow)]
+)
 def test_a_build_that_hangs_on_its_teacher_stops_all_the_same(
     many: Path, tmp_path: Path, times: int
 ) -> None:
