@@ -163,13 +163,8 @@ def test_another_package_brings_a_source_with_its_sample_and_prompt(
     rows = mimicit.load(tmp_path / "out").instructions.to_pylist()
     assert {row["source"] for row in rows} == {"toy", "coco"}
     assert rows[0]["id"] == "TOY_INS_cat_00"
-    asked = BuildConfig(
-        sources=[SourceConfig(name="toy", options={"root": str(folder)})],
-        teacher="openai",
-        model="fake",
-    )
-    (tmp_path / "asked.yaml").write_text(asked.to_yaml())
-    command = ["build", "--config", "asked.yaml", "--base-url", teacher.base_url, "--out", "asked"]
+    command = ["build", "-s", "toy", "--root", str(folder), "--out", "asked"]
+    command += ["--teacher", "openai", "--model", "fake", "--base-url", teacher.base_url]
     done = subprocess.run(
         [sys.executable, "-m", "mimicit", *command],
         cwd=tmp_path,
