@@ -149,6 +149,7 @@ class _Fleet:
         self._elsewhere = 0
         self._known = 0
         self._shown = 0
+        self._first = True
         self._in_a_row = 0
         self._teacher: Teacher | None = None
         self._probed = False
@@ -199,6 +200,8 @@ class _Fleet:
             if self._stopping.is_set():
                 return
             self.asked.known = self._known - before  # what this run bought is known by now
+            self._show(self._known + new + len(self._failed) - self._shown)
+            self._first = False
             if not self._elsewhere:
                 if not new or not rounds:
                     return
@@ -279,15 +282,15 @@ class _Fleet:
             chosen[key] = request
 
     def _count_known(self, count: int) -> None:
-        """Count requests that the journal has a reply for, and show those not shown before."""
+        """Count requests that the journal has a reply for."""
         self._known += count
-        new = self._known - self._shown
-        if new > 0:
-            self._show(new)
+        if self._first:  # later walks meet them again
+            self._show(count)
 
     def _show(self, count: int) -> None:
-        self._shown += count
-        self._events.put(count)
+        if count > 0:
+            self._shown += count
+            self._events.put(count)
 
     async def _probe(self, waiting: "asyncio.Queue[Request | None]") -> Teacher | None:
         """Ask one request alone before the fleet; None where there is nothing to ask.
@@ -353,6 +356,7 @@ class _Fleet:
         if self._in_a_row >= max(HOPELESS, 2 * self._concurrency) and not self.error:
             self.error = TeacherError(
                 f"the last {self._in_a_row} requests got no reply, so no more are sent: "
-                f"{error.detail}. What was answered is kept; run again to go on."
+                f"{error.detail}\nWhat was answered is kept: run again to go on, or publish it "
+                "with --no-calls --partial."
             )
             self._stopping.set()

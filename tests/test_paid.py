@@ -447,3 +447,32 @@ def test_the_rows_say_where_they_are_from(pets: Coco, asking: Asking, tmp_path: 
     assert {row["prompt_sha256"] for row in found} == {prompt.sha256}
     assert {row["request_key"] for row in found} == keys
     assert "Written by the model fake, tuned" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_progress_counts_every_request_once(pets: Coco, asking: Asking, tmp_path: Path) -> None:
+    def shown(**settings: Any) -> list[int]:
+        counts: list[int] = []
+
+        def track(items: Any, name: str, _unit: str) -> Any:
+            count = 0
+            for item in items:
+                yield item
+                count += 1
+            if name == "ask":
+                counts.append(count)
+
+        source = SourceConfig(name="coco", options={"root": str(pets.root)})
+        config = BuildConfig(sources=[source], teacher="openai", **{"model": "fake", **settings})
+        endpoint = Endpoint(asking.server.base_url)
+        build(config, tmp_path / "out", journal=asking.journal, endpoint=endpoint, track=track)
+        return counts
+
+    assert shown(limit=2) == [2]
+    assert shown() == [3]  # two are known, one is bought
+    assert shown(replicates=3) == [9]
+    shutil.copy(pets.root / "tiny" / "1.jpg", pets.root / "tiny" / "4.jpg")
+    pets.images.append({**pets.images[0], "id": 4, "file_name": "4.jpg"})
+    for records in (pets.captions, pets.instances):
+        records += [{**r, "id": r["id"] + 90, "image_id": 4} for r in records if r["image_id"] == 1]
+    pets.write()
+    assert shown(model="another") == [4]  # two scenes share a reply
