@@ -111,7 +111,7 @@ def ask(  # noqa: PLR0913  # what is asked, where, how, and how much there is of
     thread = threading.Thread(target=fleet.run, name="asking", daemon=True)
     thread.start()
     try:
-        for _ in track(Counted(fleet.events(), total), "ask", "replies"):
+        for _ in track(Counted(fleet.events(), total), "ask", "requests"):
             pass
     finally:
         fleet.stop()

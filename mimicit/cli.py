@@ -14,7 +14,7 @@ from mimicit import __version__
 from mimicit import cli_options as opt
 from mimicit.cli_asking import plan, prompts
 from mimicit.cli_journal import journal
-from mimicit.errors import InvalidDataset, MimicitError
+from mimicit.errors import InvalidDataset, MimicitError, UsageError
 
 if TYPE_CHECKING:
     from mimicit.pipeline import Summary
@@ -74,14 +74,7 @@ def build(
     option: opt.Option = [],  # noqa: B006
     teacher: opt.Teacher = None,
     model: opt.Model = None,
-    base_url: Annotated[
-        str | None,
-        typer.Option(
-            help="URL of the endpoint, such as http://localhost:8000/v1.  "
-            "[default: $OPENAI_BASE_URL, or OpenAI]",
-            show_default=False,
-        ),
-    ] = None,
+    base_url: opt.BaseUrl = None,
     concurrency: opt.Concurrency = 16,
     replicates: opt.Replicates = None,
     vision: opt.Vision = None,
@@ -147,6 +140,8 @@ def build(
     made = opt.configure(
         config, source, root, option, prompt=prompt, param=param, given=given, sample=sample
     )
+    if base_url and made.teacher == "templates":
+        raise UsageError("--base-url needs a teacher that is asked: --teacher openai --model NAME")
     endpoint = Endpoint(base_url, concurrency, timeout, total_timeout) if calls else None
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a stop
     try:
@@ -164,13 +159,13 @@ def build(
         if made.teacher != "templates":
             _say("every reply is kept: run again to go on")
         os._exit(130)  # at once: a thread may be busy with a prompt, or wait for the journal
-    _print_summary(summary)
+    _print_summary(summary, made.model)
 
 
-def _print_summary(summary: "Summary") -> None:
+def _print_summary(summary: "Summary", model: str | None) -> None:
     lines = [
         ("scenes", f"{summary.scenes:,}"),
-        *_asked_lines(summary),
+        *_asked_lines(summary, model),
         ("instructions", f"{summary.instructions:,}"),
         ("images", f"{summary.images:,}"),
         ("links", f"{summary.links:,} in-context examples"),
@@ -199,17 +194,25 @@ def _print_summary(summary: "Summary") -> None:
     )
 
 
-def _asked_lines(summary: "Summary") -> list[tuple[str, str]]:
+def _asked_lines(summary: "Summary", model: str | None) -> list[tuple[str, str]]:
+    from mimicit import prices
+
     asked = summary.asked
     if not asked.known and not asked.replies and not summary.pending:
         return []
     lines = [
         ("replies", f"{asked.known + asked.replies:,}"),
-        ("  bought", f"{asked.replies:,} now, {asked.known:,} were in the journal"),
+        ("  bought", f"{asked.replies:,} now, {asked.known:,} were there"),
+        ("  journal", str(summary.journal)),
     ]
     if asked.replies:
         tokens = f"{asked.input_tokens:,} in, {asked.output_tokens:,} out"
         lines.append(("  tokens", tokens))
+        price = prices.load().find(model or "")
+        if price:
+            cost = price.cost(asked.input_tokens, asked.output_tokens)
+            said = f"about ${cost:,.2f}" if cost >= 0.01 else "less than $0.01"
+            lines.append(("  cost", f"{said} (prices of {price.date})"))
     if summary.pending:
         lines.append(("  pending", f"{summary.pending:,}: the dataset is partial"))
     return lines
@@ -224,7 +227,7 @@ def validate(directory: Annotated[Path, typer.Argument(help="A dataset directory
     for problem in problems:
         print(problem)  # noqa: T201
     if problems:
-        _say(f"mimicit: {directory} breaks its rules in {len(problems):,} places")
+        _say(f"mimicit: {directory} breaks its rules in {len(problems):,} place(s)")
         sys.exit(InvalidDataset.exit_code)
     print(f"{directory} is valid")  # noqa: T201
 

@@ -21,7 +21,9 @@ def plan(
     root: opt.Root = None,
     sample: opt.Sample = False,
     option: opt.Option = [],  # noqa: B006
+    teacher: opt.Teacher = "openai",
     model: opt.Model = None,
+    base_url: opt.BaseUrl = None,
     concurrency: opt.Concurrency = 16,
     rpm: Annotated[float | None, typer.Option(help="Requests a minute that are allowed.")] = None,
     tpm: Annotated[
@@ -44,13 +46,14 @@ def plan(
     only: opt.Only = [],  # noqa: B006
     config: opt.Config = None,
 ) -> None:
-    """Say what a build would ask, and cost, without asking."""
+    """Say what a build would ask, and cost, without asking (`--base-url` is not needed)."""
+    del base_url  # taken, so that the options of a build can be handed over as they are
     from mimicit import prices as price_table
     from mimicit.plan import plan as work_out
     from mimicit.progress import on_terminal
 
     given = {
-        "teacher": "openai" if model else None,
+        "teacher": teacher if model else None,
         "model": model,
         "replicates": replicates,
         "vision": vision,
@@ -78,7 +81,7 @@ def _plan_lines(plan: "Plan") -> list[tuple[str, str]]:
     lines = [
         ("scenes", f"{plan.scenes:,}"),
         ("requests", f"{plan.requests:,}"),
-        ("  in the journal", f" {plan.known:,}, free"),
+        ("  in the journal", f" {plan.known:,}, free ({plan.journal})"),
         ("  to ask", f"{plan.left:,}, with {plan.images:,} pictures"),
     ]
     if not plan.left:
@@ -91,7 +94,7 @@ def _plan_lines(plan: "Plan") -> list[tuple[str, str]]:
         )
     lines += [
         ("input tokens", f"about {plan.input_tokens:,}"),
-        ("  text", f"{plan.text_tokens:,}, of which {plan.shared_tokens:,} begin every request"),
+        ("  text", f"{plan.text_tokens:,}; {plan.shared_tokens:,} of it is the same each time"),
         ("  pictures", rule),
         ("output tokens", f"about {plan.output_tokens:,}, at most {plan.most_output_tokens:,}"),
     ]
@@ -102,7 +105,7 @@ def _plan_lines(plan: "Plan") -> list[tuple[str, str]]:
     return [
         *lines,
         ("cost", f"about ${plan.cost:,.2f}{most}"),
-        ("", f"{rates} (as of {plan.price.date}), nothing cached"),
+        ("", f"{rates} (as of {plan.price.date}), without discounts"),
     ]
 
 
@@ -148,7 +151,10 @@ def show(
     made = opt.configure(
         None, [name], root, option, prompt=prompt, param=param, given=given, sample=sample
     )
-    request = first_request(made)
+    try:
+        request = first_request(made)
+    except UsageError as error:
+        raise UsageError(str(error).replace("--only", "--scene")) from error
     if as_json:
         from mimicit.teachers.wire import request_body
 

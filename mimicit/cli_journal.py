@@ -97,6 +97,9 @@ def prune(
         except ValueError:
             raise UsageError(f"--before takes a day as YYYY-MM-DD, not {before!r}") from None
     path = _path(journal)
+    teachers = [total.teacher for total in upkeep.info(path).teachers]
+    if teacher is not None and teacher not in teachers:
+        raise UsageError(f"there are no replies of {teacher!r}; there are: {', '.join(teachers)}")
     replies, failures = upkeep.prune(path, teacher=teacher, before=day, dry=not yes)
     did = "dropped" if yes else "would be dropped (add --yes to do it)"
     print(f"{replies:,} replies and {failures:,} logged failures {did}")  # noqa: T201

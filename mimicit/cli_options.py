@@ -50,6 +50,14 @@ Teacher = Annotated[
 Model = Annotated[
     str | None, typer.Option(help="Model to ask, as the endpoint calls it.", show_default=False)
 ]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="URL of the endpoint, such as http://localhost:8000/v1.  "
+        "[default: $OPENAI_BASE_URL, or OpenAI]",
+        show_default=False,
+    ),
+]
 Concurrency = Annotated[int, typer.Option(help="Requests under way at once.")]
 Replicates = Annotated[
     int | None,

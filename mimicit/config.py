@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -106,9 +107,11 @@ class BuildConfig(BaseModel):
         asking = {"model", "prompts", "replicates", "reask", "parameters", "teacher_id"}
         given = asking & self.model_dump(exclude_defaults=True).keys()
         if asks and not (self.model or "").strip():
-            raise ValueError(f"teacher {self.teacher!r} needs the name of a model")
+            raise ValueError(
+                f"teacher {self.teacher!r} needs the name of a model, such as --model gpt-4o-mini"
+            )
         if not asks and given:
-            raise ValueError(f"{min(given)!r} needs a teacher that is asked, such as openai")
+            raise ValueError(f"{min(given)!r} needs a teacher that is asked: --teacher openai")
         foreign = self.prompts.keys() - {source.name for source in self.sources}
         if foreign:
             raise ValueError(f"a prompt for {min(foreign)!r}, which is no source of this build")
@@ -123,9 +126,13 @@ class BuildConfig(BaseModel):
     @classmethod
     def _no_number(cls, date: object) -> object:
         """Refuse a bare number, which would be taken for seconds since 1970."""
+        form = ValueError("a date is written YYYY-MM-DD")  # pydantic's way
         if isinstance(date, int | float) or (isinstance(date, str) and date.strip().isdigit()):
-            raise ValueError("a date is written YYYY-MM-DD")  # pydantic's way
-        return date
+            raise form
+        try:
+            return dt.date.fromisoformat(date) if isinstance(date, str) else date
+        except ValueError:
+            raise form from None
 
     def to_yaml(self) -> str:
         """Write the configuration, paths as `portable` spells them."""
@@ -138,6 +145,15 @@ class BuildConfig(BaseModel):
         if "prompts" in content:
             content["prompts"] = {k: portable(v) for k, v in content["prompts"].items()}
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def is_url(text: str) -> bool:
+    """Tell whether something is the URL of a server."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +183,8 @@ class Endpoint:
             raise UsageError(f"the concurrency must be 1 to 1,000, not {self.concurrency}")
         if not (self.timeout > 0 and self.total_timeout > 0):
             raise UsageError("a timeout must be above 0 seconds")
+        if self.base_url is not None and not is_url(self.base_url):
+            raise UsageError("--base-url is not a URL such as http://localhost:8000/v1")
 
 
 def portable(text: str) -> str:
@@ -195,7 +213,11 @@ def read_config(path: Path) -> dict[str, object]:
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the configuration {str(path)!r}: {error.strerror}"
+        ) from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise UsageError(f"cannot read the configuration {str(path)!r}: {error}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{str(path)!r} is no configuration: expected settings such as `sources:`")
@@ -211,11 +233,24 @@ def make_config(settings: dict[str, object]) -> BuildConfig:
     try:
         return BuildConfig.model_validate(settings)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']} (got {problem['input']!r})"
-            for problem in error.errors()
-        ]
-        raise UsageError("the configuration is not right:\n" + "\n".join(lines)) from error
+        raise UsageError("the configuration is not right:\n" + explain(error)) from error
+
+
+def explain(error: ValidationError) -> str:
+    """Say what is wrong with a file's or a user's settings, a line each."""
+    problems = error.errors()
+    places = [problem["loc"] for problem in problems]
+    lines = []
+    for problem in problems:
+        place, text = problem["loc"], problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            text = "there is no such setting"
+        if any(other[: len(place)] == place and other != place for other in places):
+            continue  # only because of what is wrong inside of it
+        given = problem["input"]
+        got = "" if isinstance(given, dict | list) else f" (got {given!r})"
+        lines.append(": ".join(filter(None, [".".join(map(str, place)), f"{text}{got}"])))
+    return "\n".join(lines)
 
 
 def source_date() -> dt.date | None:

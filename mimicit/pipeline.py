@@ -55,6 +55,7 @@ class Summary:
         seconds: Wall-clock time.
         asked: What was asked of the teacher, and what the journal had.
         pending: Requests without a reply, where a partial dataset was asked for.
+        journal: Where the replies are kept; None where nobody is asked.
     """
 
     out: Path
@@ -68,6 +69,7 @@ class Summary:
     seconds: float
     asked: Asked
     pending: int
+    journal: Path | None
 
 
 def build(  # noqa: PLR0913  # the public call, by keyword
@@ -120,7 +122,7 @@ def build(  # noqa: PLR0913  # the public call, by keyword
             author = TeacherAuthor(config, prompts, media, kept)
             walk = functools.partial(_requests, sources, media, author)
             asked = _ask(config, walk, media.scenes, kept, endpoint, track)
-            _refuse_pending(asked, kept.path, partial=partial)
+            _refuse_pending(asked, kept.path, calls=endpoint is not None, partial=partial)
         assembly = Assembly(directory, media, author)
         scenes = (item for s in sources for item in track(s.scenes(), "assemble", "scenes"))
         for scene, rejections in media.judged(scenes):
@@ -129,8 +131,7 @@ def build(  # noqa: PLR0913  # the public call, by keyword
         entries = assembly.finish(specs, track)
         _describe(directory, entries, assembly.tally, config)
         validate(directory, decode=False)  # the pictures were decoded by the media pass
-        size = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
-    return _summary(Path(out), entries, assembly.tally, media, asked, size, start)
+    return _summary(Path(out), entries, assembly.tally, media, asked, start, kept)
 
 
 def _summary(  # noqa: PLR0913  # everything that a summary tells
@@ -139,8 +140,8 @@ def _summary(  # noqa: PLR0913  # everything that a summary tells
     tally: Tally,
     media: Media,
     asked: Asked,
-    size: int,
     start: float,
+    journal: Journal | None,
 ) -> Summary:
     counts = count_rows(entries)
     return Summary(
@@ -151,10 +152,11 @@ def _summary(  # noqa: PLR0913  # everything that a summary tells
         links=tally.links,
         rejected=dict(sorted(tally.rejected.items())),
         equal_pictures=tally.equal_pictures,
-        size_bytes=size,
+        size_bytes=sum(file.stat().st_size for file in out.rglob("*") if file.is_file()),
         seconds=time.monotonic() - start,
         asked=asked,
         pending=tally.pending,
+        journal=journal.path if journal else None,
     )
 
 
@@ -199,7 +201,7 @@ def _ask(  # noqa: PLR0913  # what a pass takes
     )
 
 
-def _refuse_pending(asked: Asked, journal: Path, *, partial: bool) -> None:
+def _refuse_pending(asked: Asked, journal: Path, *, calls: bool, partial: bool) -> None:
     """Refuse to publish while requests have no reply, unless that is asked for.
 
     Raises:
@@ -210,10 +212,13 @@ def _refuse_pending(asked: Asked, journal: Path, *, partial: bool) -> None:
         return
     why = ", ".join(f"{count:,} {reason}" for reason, count in asked.failures.most_common(5))
     first = f"\nThe first: {asked.detail}" if asked.detail else ""
+    advice = "run again to go on"
+    if not calls:
+        advice = "run without --no-calls, name the journal that has the others with --journal"
     raise Incomplete(
         f"{pending:,} of {pending + asked.known + asked.replies:,} requests have no reply "
         f"({why}), so nothing was published.{first}\n"
-        f"Every reply is kept in {str(journal)!r}: run again to go on, or publish what there is "
+        f"Every reply is kept in the journal {str(journal)!r}: {advice}, or publish what there is "
         "with --partial."
     )
 

@@ -50,6 +50,7 @@ class Plan:
         output_tokens: What the replies are expected to hold.
         most_output_tokens: What they may hold at most, where the prompt limits it; else 0.
         price: The model's price, where it is known.
+        journal: Where replies are looked up.
     """
 
     model: str
@@ -65,6 +66,7 @@ class Plan:
     output_tokens: int = 0
     most_output_tokens: int = 0
     price: Price | None = None
+    journal: Path | None = None
 
     @property
     def left(self) -> int:
@@ -145,6 +147,7 @@ def plan(
         kept = stack.enter_context(Journal(path, create=False)) if path.is_file() else none
         author = TeacherAuthor(config, prompts, media, kept)
         count = _Count(config, prices, media, prompts)
+        count.plan.journal = path
         scenes = (item for source in sources for item in track(source.scenes(), "plan", "scenes"))
         for scene, _ in media.judged(scenes):
             messages = author.messages(scene) if scene else None

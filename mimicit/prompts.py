@@ -25,7 +25,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mimicit.checks import HIDDEN, SPECIAL_TOKENS
-from mimicit.config import Parameters
+from mimicit.config import Parameters, explain
 from mimicit.errors import UsageError
 from mimicit.schema import (
     Annotation,
@@ -236,8 +236,7 @@ def load(path: Path) -> Prompt:
             json.dumps(e.reply, ensure_ascii=False, allow_nan=False) for e in content.examples
         )
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise UsageError(f"the prompt {str(path)!r} is not right:\n" + "\n".join(lines)) from error
+        raise UsageError(f"the prompt {str(path)!r} is not right:\n{explain(error)}") from error
     except jinja2.TemplateSyntaxError as error:
         raise UsageError(
             f"the prompt {str(path)!r}: `user`, line {error.lineno}: {error.message}"

@@ -33,6 +33,7 @@ FAULTS = (*http.ERRORS, "hang", "slow", "drop", "drop-midway", "garbage", "html"
 FAULTS += ("truncate", "refuse", "refuse-text", "huge")
 """What `FakeTeacher.fail` can be asked for."""
 
+_CHAT = re.compile(r"(/openai)?/v1/chat/completions|/openai/deployments/[^/]+/chat/completions")
 _REQUEST_LINE = re.compile(r"([A-Z]{1,20}) (/[!-~]*) HTTP/1\.([01])")
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
 
@@ -128,7 +129,7 @@ class FakeTeacher:
 
     Args:
         latency: Seconds before each answer.
-        seed: Another one gives other http.
+        seed: Another one gives other replies.
         schema: What the server makes of `response_format`: "obey", "ignore" (questions and
             answers in prose), "reject" (500 to a JSON schema), "reject-400" (400 to it) or
             "fence" (JSON in a Markdown fence).
@@ -300,7 +301,7 @@ class FakeTeacher:
                         pass
             return False
         path = request.path.partition("?")[0]
-        if request.method == "POST" and path.endswith("/chat/completions"):
+        if request.method == "POST" and _CHAT.fullmatch(path):
             return await self._complete(request, reader, writer)
         answer = self._browse(request.method, path, request.headers)
         writer.write(answer.head(keep=request.keep) + answer.pieces[0])

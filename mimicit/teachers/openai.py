@@ -11,6 +11,7 @@ sent at all; what comes back is read by `mimicit.replies`, which takes any of th
 
 import asyncio
 import math
+import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -241,8 +242,11 @@ class OpenAITeacher:
 
     def _hopeless(self, error: "_Refused") -> TeacherError:
         """Say what to do where the endpoint refuses every request."""
+        keyless = not (os.environ.get("OPENAI_API_KEY") or os.environ.get("AZURE_OPENAI_API_KEY"))
         advice = {
-            401: "The key is wrong: it is read from $OPENAI_API_KEY (Azure: "
+            401: "No key is set: $OPENAI_API_KEY is empty."
+            if keyless
+            else "The key is wrong: it is read from $OPENAI_API_KEY (Azure: "
             "$AZURE_OPENAI_API_KEY).",
             403: "The key has no right to this.",
             404: f"Is {self._model!r} the name of a model there, and the URL right (with its /v1)?",

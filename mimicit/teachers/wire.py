@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from mimicit.config import is_url
 from mimicit.errors import UsageError
 from mimicit.schema import Reply, Request
 from mimicit.teachers import Attach
@@ -207,7 +208,7 @@ def find_endpoint(base_url: str | None) -> dict[str, str]:
     """
     url, key = base_url or setting("OPENAI_BASE_URL"), setting("OPENAI_API_KEY")
     if url and not is_url(url):
-        raise UsageError("--base-url or $OPENAI_BASE_URL is no URL such as http://host:8000/v1")
+        raise UsageError("$OPENAI_BASE_URL is not a URL such as http://localhost:8000/v1")
     if url or key:  # servers of one's own ask for no key
         return {"base_url": url or OPENAI_URL, "api_key": key or "none"}
     azure = {"azure_endpoint": "AZURE_OPENAI_ENDPOINT", "api_version": "OPENAI_API_VERSION"}
@@ -220,15 +221,6 @@ def find_endpoint(base_url: str | None) -> dict[str, str]:
             "with --base-url"
         )
     return found
-
-
-def is_url(text: str) -> bool:
-    """Tell whether something is the URL of a server."""
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
 
 
 def clean(text: str) -> str:
