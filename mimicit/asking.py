@@ -8,7 +8,6 @@ few seconds for the replies that are on their way, since they are paid for.
 import asyncio
 import base64
 import contextlib
-import hashlib
 import itertools
 import queue
 import threading
@@ -68,10 +67,8 @@ def data_url(part: ImagePart) -> str:
     Raises:
         SourceError: the file is not the one that was judged.
     """
+    data = images.read_unchanged(part.ref, part.sha256)
     try:
-        data = images.read_bytes(part.ref)
-        if hashlib.sha256(data).hexdigest() != part.sha256:
-            raise SourceError(f"{part.ref.name!r} changed while the dataset was being built")
         fitted, kind = images.fit(data, part.max_side)
     except images.UnusablePicture as error:
         raise SourceError(

@@ -195,8 +195,6 @@ def _print_summary(summary: "Summary", model: str | None) -> None:
 
 
 def _asked_lines(summary: "Summary", model: str | None) -> list[tuple[str, str]]:
-    from mimicit import prices
-
     asked = summary.asked
     if not asked.known and not asked.replies and not summary.pending:
         return []
@@ -206,6 +204,8 @@ def _asked_lines(summary: "Summary", model: str | None) -> list[tuple[str, str]]
         ("  journal", str(summary.journal)),
     ]
     if asked.replies:
+        from mimicit import prices
+
         tokens = f"{asked.input_tokens:,} in, {asked.output_tokens:,} out"
         lines.append(("  tokens", tokens))
         price = prices.load().find(model or "")

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from mimicit.errors import SourceError
 from mimicit.schema import ImageInfo, ImageRef
 
 Image.init()  # registers every format, so that `formats=` below finds those that it names
@@ -89,6 +90,21 @@ def read_bytes(ref: ImageRef) -> bytes:
         raise UnusablePicture("unreadable-file", _plain(error)) from error
     if not data:
         raise UnusablePicture("empty-file", "0 bytes")
+    return data
+
+
+def read_unchanged(ref: ImageRef, sha256: str) -> bytes:
+    """Read a picture that was judged before: the bytes that were judged, and no others.
+
+    Raises:
+        SourceError: the file is not what it was.
+    """
+    try:
+        data = read_bytes(ref)
+    except UnusablePicture as error:
+        raise SourceError(f"{ref.name!r} could be read, and now not: {error.detail}") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise SourceError(f"{ref.name!r} changed while the dataset was being built")
     return data
 
 

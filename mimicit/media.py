@@ -1,14 +1,13 @@
 """The media pass: every picture that scenes name is judged before anything is asked about it."""
 
 import dataclasses
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mimicit.decoding import Picture, examine_all
 from mimicit.errors import SourceError
-from mimicit.images import UnusablePicture, read_bytes
+from mimicit.images import read_unchanged
 from mimicit.schema import (
     Annotation,
     Box,
@@ -145,12 +144,7 @@ class Media:
             SourceError: the file is not what it was.
         """
         info = self.infos[ref.id]
-        try:
-            data = read_bytes(ref)
-        except UnusablePicture as error:
-            raise SourceError(f"{ref.name!r} could be read, and now not: {error.detail}") from error
-        if hashlib.sha256(data).hexdigest() != info.sha256:
-            raise SourceError(f"{ref.name!r} changed while the dataset was being built")
+        data = read_unchanged(ref, info.sha256)
         return ImageRow(
             image_id=ref.id,
             image=ImageBytes(bytes=data, path=Path(ref.name).name),

@@ -127,6 +127,19 @@ TOY = '''
 '''
 
 
+def run_beside(folder: Path, *arguments: str) -> None:
+    """Run Python where the other package is installed."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={"PYTHONPATH": str(folder / "site"), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_another_package_brings_a_source_with_its_sample_and_prompt(
     tmp_path: Path, teacher: FakeTeacher
 ) -> None:
@@ -151,29 +164,13 @@ def test_another_package_brings_a_source_with_its_sample_and_prompt(
         main()
     """)
     folder = package / "_data" / "samples" / "toy"
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(folder)],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(tmp_path / "site"), "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_beside(tmp_path, "-c", script, str(folder))
     rows = mimicit.load(tmp_path / "out").instructions.to_pylist()
     assert {row["source"] for row in rows} == {"toy", "coco"}
     assert rows[0]["id"] == "TOY_INS_cat_00"
     command = ["build", "-s", "toy", "--root", str(folder), "--out", "asked"]
     command += ["--teacher", "openai", "--model", "fake", "--base-url", teacher.base_url]
-    done = subprocess.run(
-        [sys.executable, "-m", "mimicit", *command],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(tmp_path / "site"), "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_beside(tmp_path, "-m", "mimicit", *command)
     assert teacher.count == 3
     assert {row["rel_ins_ids"][0][:3] for row in rows if row["source"] == "coco"} <= {"LA_", "TOY"}
     assert find_problems(tmp_path / "out") == []

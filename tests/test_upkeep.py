@@ -149,8 +149,8 @@ MOUNTS = r"""
 26 22 0:51 / /mnt/my\040share\134x rw - cifs //server/share rw
 27 22 0:52 / /home/me/remote rw - fuse.sshfs me@server:/ rw
 28 22 8:1 /srv /bind rw - ext4 /dev/sda1 rw
-29 22 0:50 /sub /work rw - nfs4 server:/export rw
-30 29 8:3 / /work rw - ext4 /dev/sda3 rw
+29 22 0:50 /sub /plain rw - nfs4 server:/export rw
+30 29 8:3 / /plain rw - ext4 /dev/sda3 rw
 31 22 8:4 / /over/below rw - ext4 /dev/sda4 rw
 32 22 0:53 / /over rw - nfs server:/over rw
 33 22 0:54 / /mnt/写真　共有 rw - nfs4 server:/photos rw
@@ -170,7 +170,7 @@ MOUNTS = r"""
         "/mnt/my share\\x/j.db": "cifs",
         "/home/me/remote/j.db": "fuse.sshfs",
         "/bind/j.db": "ext4",
-        "/work/j.db": "ext4",
+        "/plain/j.db": "ext4",
         "/over/below/j.db": "nfs",
         "/mnt/写真　共有/j.db": "nfs4",  # a blank that Linux does not escape
     }.items(),
