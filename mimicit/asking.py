@@ -6,7 +6,6 @@ few seconds for the replies that are on their way, since they are paid for.
 """
 
 import asyncio
-import base64
 import contextlib
 import itertools
 import queue
@@ -16,11 +15,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from mimicit import images
-from mimicit.errors import SourceError, TeacherError
+from mimicit.errors import TeacherError
 from mimicit.journal import Journal
 from mimicit.progress import Counted, Track
-from mimicit.schema import ImagePart, Reply, Request
+from mimicit.schema import Reply, Request
 from mimicit.teachers import Teacher, Unanswered
 
 GRACE_SECONDS = 5.0
@@ -59,22 +57,6 @@ class Asked:
     output_tokens: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     detail: str = ""
-
-
-def data_url(part: ImagePart) -> str:
-    """Read, fit and encode a picture for the wire: here, and nowhere before.
-
-    Raises:
-        SourceError: the file is not the one that was judged.
-    """
-    data = images.read_unchanged(part.ref, part.sha256)
-    try:
-        fitted, kind = images.fit(data, part.max_side)
-    except images.UnusablePicture as error:
-        raise SourceError(
-            f"{part.ref.name!r} could be read, and now not: {error.detail}"
-        ) from error
-    return f"data:{kind};base64,{base64.b64encode(fitted).decode()}"
 
 
 def ask(  # noqa: PLR0913  # what is asked, where, how, and how much there is of it

@@ -1,6 +1,7 @@
 """Scenes in, published rows out. No network, no clock, no chance but the seed."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mimicit.authors import Author, Pending
@@ -9,8 +10,11 @@ from mimicit.context_linker import LinkSpec, link
 from mimicit.errors import Incomplete, InvalidDataset, SourceError
 from mimicit.media import Media
 from mimicit.progress import Track
-from mimicit.schema import Instruction, Links, Rejection, Scene
+from mimicit.schema import ImageRow, Instruction, Links, Rejection, Scene
 from mimicit.writer import FileEntry, Spool, TableWriter
+
+ROWS_UNDER_WAY = 16
+"""Pictures that children may be changing while the next scene is read."""
 
 
 class Assembly:
@@ -28,6 +32,7 @@ class Assembly:
         self._first_detail = ""
         self._pictures: set[str] = set()
         self._digests: set[str] = set()
+        self._rows: deque[Callable[[], ImageRow]] = deque()
 
     def add(self, scene: Scene | None, rejections: Sequence[Rejection]) -> None:
         """Write what was turned away, and a scene's pictures; keep its instructions to be linked.
@@ -66,6 +71,7 @@ class Assembly:
             SourceError: there is not one instruction.
             Incomplete: there is none yet, but requests are pending.
         """
+        self._write_pictures(0)
         tally, spool = self.tally, self._spool
         if not len(spool):
             why = ", ".join(f"{reason} ({n:,})" for (_, reason), n in tally.rejected.most_common(5))
@@ -89,11 +95,17 @@ class Assembly:
         for ref in scene.images:
             if ref.id not in self._pictures:
                 self._pictures.add(ref.id)
-                row = self._media.row(ref)
-                self._tables["images"].write(row)
-                self.tally.licences[row.licence] += 1
-                self.tally.equal_pictures += row.sha256 in self._digests
-                self._digests.add(row.sha256)
+                self._rows.append(self._media.row(ref))
+                self._write_pictures(ROWS_UNDER_WAY)
+
+    def _write_pictures(self, left: int) -> None:
+        """Write pictures in order until so many are left that children may still work on."""
+        while len(self._rows) > left:
+            row = self._rows.popleft()()
+            self._tables["images"].write(row)
+            self.tally.licences[row.licence] += 1
+            self.tally.equal_pictures += row.sha256 in self._digests
+            self._digests.add(row.sha256)
 
 
 def _paired(

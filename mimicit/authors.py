@@ -15,7 +15,9 @@ from mimicit.media import Media
 from mimicit.prompts import MAX_CHARACTERS, Prompt
 from mimicit.schema import (
     Exchange,
+    ImageInfo,
     ImagePart,
+    ImageRef,
     Instruction,
     Message,
     Rejection,
@@ -182,12 +184,18 @@ class TeacherAuthor:
         if not self._config.vision:
             return []
         limit = self._config.send_max_side
-        infos = [self._media.infos[ref.id] for ref in scene.images]
-        return [
-            # a picture that is small enough is the same request under any limit
-            ImagePart(info.sha256, limit if max(info.width, info.height) > limit else 0, ref)
-            for ref, info in zip(scene.images, infos, strict=True)
-        ]
+        return [_part(ref, self._media.infos[ref.id], limit) for ref in scene.images]
+
+
+def _part(ref: ImageRef, info: ImageInfo, limit: int) -> ImagePart:
+    large = max(info.width, info.height) > limit
+    return ImagePart(
+        content=info.content or info.sha256,
+        max_side=limit if large else 0,  # one that is small enough is the same under any limit
+        ref=ref,
+        sha256=info.sha256,
+        media_type="" if large else info.media_type,
+    )
 
 
 @dataclass(frozen=True, slots=True)

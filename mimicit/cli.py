@@ -82,6 +82,11 @@ def build(
     param: opt.Param = [],  # noqa: B006
     reask: opt.Reask = None,
     send_max_side: opt.SendMaxSide = None,
+    store_max_side: opt.StoreMaxSide = None,
+    strip_metadata: opt.StripMetadata = None,
+    salvage: opt.Salvage = None,
+    skip_frames: opt.SkipFrames = [],  # noqa: B006
+    media_cache: opt.MediaCache = None,
     teacher_id: opt.TeacherId = None,
     journal: opt.Journal = None,
     calls: Annotated[
@@ -129,6 +134,10 @@ def build(
         "vision": vision,
         "reask": reask,
         "send_max_side": send_max_side,
+        "store_max_side": store_max_side,
+        "strip_metadata": strip_metadata,
+        "salvage": salvage,
+        "skip_frames": skip_frames or None,
         "teacher_id": teacher_id,
         "link": link,
         "shots": shots,
@@ -150,6 +159,7 @@ def build(
             out or Path("out") / "-".join(s.name for s in made.sources),
             track=on_terminal,
             journal=journal,
+            media_cache=media_cache,
             endpoint=endpoint,
             partial=partial,
         )
@@ -168,6 +178,7 @@ def _print_summary(summary: "Summary", model: str | None) -> None:
         *_asked_lines(summary, model),
         ("instructions", f"{summary.instructions:,}"),
         ("images", f"{summary.images:,}"),
+        *_equal_lines(summary),
         ("links", f"{summary.links:,} in-context examples"),
         ("rejected", f"{sum(summary.rejected.values()):,}"),
         *(
@@ -177,10 +188,6 @@ def _print_summary(summary: "Summary", model: str | None) -> None:
         ("bytes", f"{summary.size_bytes:,}"),
         ("seconds", f"{summary.seconds:.1f}"),
     ]
-    if summary.equal_pictures:
-        lines.insert(
-            3, ("", f"{summary.equal_pictures:,} of them equal to another, under a different id")
-        )
     print(f"\n{summary.out}\n")  # noqa: T201
     for name, value in lines:
         print(f"  {name:<14}{value}")  # noqa: T201
@@ -192,6 +199,11 @@ def _print_summary(summary: "Summary", model: str | None) -> None:
         f'  load the pictures   datasets.load_dataset("{summary.out}", "images")\n'
         f'  load examples       mimicit.load("{summary.out}")[0].context'
     )
+
+
+def _equal_lines(summary: "Summary") -> list[tuple[str, str]]:
+    count = summary.equal_pictures
+    return [("", f"{count:,} of them equal to another, under a different id")] if count else []
 
 
 def _asked_lines(summary: "Summary", model: str | None) -> list[tuple[str, str]]:

@@ -40,6 +40,9 @@ def plan(
     prompt: opt.Prompt = [],  # noqa: B006
     param: opt.Param = [],  # noqa: B006
     send_max_side: opt.SendMaxSide = None,
+    salvage: opt.Salvage = None,
+    skip_frames: opt.SkipFrames = [],  # noqa: B006
+    media_cache: opt.MediaCache = None,
     teacher_id: opt.TeacherId = None,
     journal: opt.Journal = None,
     limit: opt.Limit = None,
@@ -58,6 +61,8 @@ def plan(
         "replicates": replicates,
         "vision": vision,
         "send_max_side": send_max_side,
+        "salvage": salvage,
+        "skip_frames": skip_frames or None,
         "teacher_id": teacher_id,
         "limit": limit,
         "only": only or None,
@@ -68,7 +73,7 @@ def plan(
     if made.teacher == "templates":
         raise UsageError("name the model to plan for, as in --model gpt-4o-mini")
     table = price_table.load(prices)
-    worked_out = work_out(made, table, journal=journal, track=on_terminal)
+    worked_out = work_out(made, table, journal=journal, media_cache=media_cache, track=on_terminal)
     for name, value in _plan_lines(worked_out):
         print(f"  {name:<16}{value}")  # noqa: T201
     if worked_out.left:
@@ -179,4 +184,4 @@ def _print_request(request: "Request") -> None:
 def _placeholder(part: "ImagePart") -> str:
     """Stand for a picture, whose bytes nobody wants on a terminal."""
     size = f"at most {part.max_side} pixels a side" if part.max_side else "at its own size"
-    return f"picture {part.ref.id}, {size}, sha256 {part.sha256}"
+    return f"picture {part.ref.id}, {size}, sha256 {part.content}"

@@ -100,6 +100,42 @@ TeacherId = Annotated[
         show_default=False,
     ),
 ]
+StoreMaxSide = Annotated[
+    int | None,
+    typer.Option(
+        help="Longest side in pixels at which a picture is stored.  [default: its own]",
+        show_default=False,
+    ),
+]
+StripMetadata = Annotated[
+    bool | None,
+    typer.Option(
+        "--strip-metadata/--keep-metadata",
+        help="Store pictures without EXIF, GPS and the like, their pixels untouched.  "
+        "[default: keep]",
+        show_default=False,
+    ),
+]
+Salvage = Annotated[
+    bool | None,
+    typer.Option(
+        "--salvage/--no-salvage",
+        help="Use what can be seen of a picture that is cut off.  [default: no-salvage]",
+        show_default=False,
+    ),
+]
+SkipFrames = Annotated[
+    list[str],
+    typer.Option(help="Leave out frames of videos: dark or duplicate; may be repeated."),
+]
+MediaCache = Annotated[
+    Path | None,
+    typer.Option(
+        help="Directory of what is known of pictures, and of frames cut out of videos.  "
+        "[default: $MIMICIT_MEDIA, or .mimicit/media]",
+        show_default=False,
+    ),
+]
 Journal = Annotated[
     Path | None,
     typer.Option(

@@ -22,6 +22,7 @@ from pydantic import (
 
 from mimicit.errors import UsageError
 from mimicit.schema import Parameter
+from mimicit.stored import StoreForm
 
 RESERVED = frozenset(["model", "messages", "n", "stream", "stream_options", "response_format"])
 """Parameters that have an option of their own, or must be as they are."""
@@ -74,6 +75,10 @@ class BuildConfig(BaseModel):
         reask: How often a scene whose reply was of no use is asked about once more.
         parameters: What the endpoint is asked for besides the prompt's own; None drops one.
         send_max_side: Longest side in pixels at which a picture is sent.
+        store_max_side: Longest side in pixels at which a picture is stored; None for its own.
+        strip_metadata: Store pictures without EXIF, GPS and the like; pixels stay as they are.
+        salvage: Use what can be decoded of a picture that is cut off.
+        skip_frames: What frames of videos are left out.
         link: Link strategies, such as `same-group,similar-text`; None for each source's own.
         shots: In-context examples an instruction gets at most.
         seed: Varies wording and random links.
@@ -94,6 +99,10 @@ class BuildConfig(BaseModel):
     reask: int = Field(default=0, ge=0, le=5)
     parameters: Parameters = {}
     send_max_side: int = Field(default=1024, ge=64, le=8192)
+    store_max_side: int | None = Field(default=None, ge=16, le=65535)
+    strip_metadata: bool = False
+    salvage: bool = False
+    skip_frames: list[Literal["dark", "duplicate"]] = []
     link: str | None = None
     shots: int = Field(default=3, ge=0, le=64)
     seed: int = 0
@@ -116,6 +125,15 @@ class BuildConfig(BaseModel):
         if foreign:
             raise ValueError(f"a prompt for {min(foreign)!r}, which is no source of this build")
         return self
+
+    @property
+    def store_form(self) -> StoreForm:
+        """How pictures are stored."""
+        return StoreForm(
+            max_side=self.store_max_side or 0,
+            strip_metadata=self.strip_metadata,
+            salvage=self.salvage,
+        )
 
     @property
     def teacher_name(self) -> str:

@@ -1,10 +1,11 @@
-"""Judging pictures in child processes: a decoder's crash, hang or greed ends a child, not us.
+"""Judging strangers' files in child processes: a decoder's crash, hang or greed is not ours.
 
-A child is this module run as a program. It reads one JSON line a picture from standard input (a
-reference, or a length and then that many bytes) and answers with one JSON line, its verdict. The
-C libraries' own complaints go nowhere.
+A child is `mimicit._decoder` run as a program. It reads a JSON line that says what to do, and the
+bytes to do it with, from standard input; it answers with a JSON line and bytes. What takes long is
+interspersed with signs of life. The C libraries' own complaints go nowhere.
 """
 
+import functools
 import json
 import os
 import queue
@@ -12,27 +13,33 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, TypeVar
 
+from mimicit.frames import VideoInfo, VideoTask
+from mimicit.images import UnusablePicture
 from mimicit.schema import ImageInfo, ImageRef
+from mimicit.stored import StoreForm
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 TIMEOUT_SECONDS = 60.0
-"""How long one picture may take before its decoder is given up."""
+"""How long a child may go without a sign of life before its decoder is given up."""
 
 FAILURES = {
     "hang": "no verdict in time, twice",
     "crash": "the decoder died over this file, twice",
 }
 
-MEMORY_BYTES = 4 * 2**30
-"""Address space of a child, unless `$MIMICIT_DECODER_MEMORY` says otherwise."""
-
 Picture = tuple[str, ImageRef | bytes]
 """What is judged: an image id, and where its bytes are or what they are."""
+
+Answer = tuple[dict[str, Any], bytes]
 
 
 class Decoder:
@@ -43,55 +50,54 @@ class Decoder:
         self._failure = "crash"
         self._stopped = False
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        package_root = str(Path(__file__).resolve().parent.parent)
-        path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH", "")]))
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "mimicit.decoding"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            # One thread each: the children are as many as the cores, and threads take memory.
-            env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
-        )
+    def examine(
+        self, image_id: str, source: ImageRef | bytes, *, salvage: bool = False
+    ) -> ImageInfo:
+        """Judge one picture. Raises nothing: a decoder that fails is a verdict too."""
+        header: dict[str, object] = {"task": "examine", "id": image_id, "salvage": salvage}
+        if isinstance(source, ImageRef):
+            header["ref"] = asdict(source)
+        try:
+            answer, _ = self._ask(header, source if isinstance(source, bytes) else b"")
+        except UnusablePicture as error:
+            return ImageInfo(image_id, problem=error.reason, detail=error.detail)
+        return ImageInfo(**answer)
 
-    def examine(self, image_id: str, source: ImageRef | bytes) -> ImageInfo:
-        """Judge one picture; a child that dies or hangs over it twice is a verdict too.
+    def fit(self, data: bytes, max_side: int, *, salvage: bool = False) -> tuple[bytes, str]:
+        """Make a picture's file fit to be sent: as `images.fit`.
 
-        Once may be chance (a machine short of memory), and chance must not decide what a dataset
-        holds.
+        Raises:
+            UnusablePicture: it cannot be decoded, or the decoder fails over it.
         """
-        for _ in range(2):
-            info = None if self._stopped else self._try(image_id, source)
-            if info:
-                return info
-        detail = FAILURES[self._failure]
-        return ImageInfo(image_id, problem=f"decoder-{self._failure}", detail=detail)
+        header = {"task": "fit", "max_side": max_side, "salvage": salvage}
+        answer, fitted = self._ask(header, data)
+        return fitted, answer["media_type"]
+
+    def store(self, data: bytes, form: StoreForm) -> tuple[bytes, ImageInfo, tuple[str, ...]]:
+        """Make the file to store: as `stored.stored`, with the verdict on what was made.
+
+        Raises:
+            UnusablePicture: it cannot be decoded, or the decoder fails over it.
+        """
+        answer, made = self._ask({"task": "store", "form": asdict(form)}, data)
+        return made, ImageInfo(**answer["info"]), tuple(answer["changes"])
+
+    def sample(self, task: VideoTask) -> VideoInfo:
+        """Cut frames out of a video; what is wrong with it stands in `problem`.
+
+        Raises:
+            OSError: a frame cannot be written, as on a full disk.
+        """
+        try:
+            answer, _ = self._ask({"task": "sample", "video": task.to_json()}, b"")
+        except UnusablePicture as error:
+            return VideoInfo(problem=error.reason, detail=error.detail)
+        return VideoInfo.from_json(answer)
 
     def stop(self) -> None:
-        """End the child for good; a picture under way is given up."""
+        """End the child for good; what is under way is given up."""
         self._stopped = True
         self.close()
-
-    def _try(self, image_id: str, source: ImageRef | bytes) -> ImageInfo | None:
-        child = self._child = self._child or self._start()
-        hung = threading.Event()
-
-        def give_up() -> None:
-            hung.set()
-            child.kill()
-
-        watchdog = threading.Timer(TIMEOUT_SECONDS, give_up)
-        watchdog.daemon = True
-        watchdog.start()
-        try:
-            answer = _ask(child, image_id, source)
-        finally:
-            watchdog.cancel()
-        if hung.is_set() or not answer:
-            self.close()
-            self._failure = "hang" if hung.is_set() else "crash"
-        return ImageInfo(**json.loads(answer)) if answer else None
 
     def close(self) -> None:
         """End the child, if there is one."""
@@ -106,84 +112,174 @@ class Decoder:
                     pipe.close()
         child.wait()
 
+    def _start(self) -> subprocess.Popen[bytes]:
+        package_root = str(Path(__file__).resolve().parent.parent)
+        path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH", "")]))
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "mimicit._decoder"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            # One thread each: the children are as many as the cores, and threads take memory.
+            env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
+        )
 
-def _ask(child: subprocess.Popen[bytes], image_id: str, source: ImageRef | bytes) -> bytes:
-    """Send one picture and read the verdict; b"" where the child died."""
+    def _ask(self, header: Mapping[str, object], data: bytes) -> Answer:
+        """Have something done; a child that dies or hangs over it twice has said no.
+
+        Once may be chance (a machine short of memory), and chance must not decide what a dataset
+        holds.
+
+        Raises:
+            UnusablePicture: the child says so, or `decoder-crash`, `decoder-hang`.
+            OSError: it cannot be done, and it is not for what it was done to.
+        """
+        for _ in range(2):
+            answer = None if self._stopped else self._try(header, data)
+            if answer:
+                if "unusable" in answer[0]:
+                    raise UnusablePicture(*answer[0]["unusable"])
+                if "failed" in answer[0]:
+                    raise OSError(*answer[0]["failed"])
+                return answer
+        raise UnusablePicture(f"decoder-{self._failure}", FAILURES[self._failure])
+
+    def _try(self, header: Mapping[str, object], data: bytes) -> Answer | None:
+        child = self._child = self._child or self._start()
+        watchdog = _Watchdog(child)
+        try:
+            answer = _exchange(child, header, data, watchdog)
+        finally:
+            watchdog.stop()
+        if watchdog.bit or not answer:
+            self.close()
+            self._failure = "hang" if watchdog.bit else "crash"
+        return answer
+
+
+class _Watchdog:
+    """Kills a child that gives no sign of life for `TIMEOUT_SECONDS`."""
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        self.bit = False
+        self._child = child
+        self._timer = self._wind_up()
+
+    def feed(self) -> None:
+        """Start the time anew."""
+        self._timer.cancel()
+        self._timer = self._wind_up()
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        self._timer.cancel()
+
+    def _wind_up(self) -> threading.Timer:
+        timer = threading.Timer(TIMEOUT_SECONDS, self._bite)
+        timer.daemon = True
+        timer.start()
+        return timer
+
+    def _bite(self) -> None:
+        self.bit = True
+        self._child.kill()
+
+
+def _exchange(
+    child: subprocess.Popen[bytes], header: Mapping[str, object], data: bytes, watchdog: _Watchdog
+) -> Answer | None:
+    """Send one thing to do and read the answer; None where the child died."""
     if child.stdin is None or child.stdout is None:  # never: both are pipes
-        return b""
-    header: dict[str, object] = {"id": image_id}
-    if isinstance(source, bytes):
-        header["length"] = len(source)
-    else:
-        header["ref"] = asdict(source)
+        return None
     try:
-        child.stdin.write(json.dumps(header).encode() + b"\n")
-        if isinstance(source, bytes):
-            child.stdin.write(source)
+        child.stdin.write(json.dumps({**header, "length": len(data)}).encode() + b"\n")
+        child.stdin.write(data)
         child.stdin.flush()
-        answer = child.stdout.readline()
+        while (line := child.stdout.readline()) == ALIVE:
+            watchdog.feed()
+        if not line.endswith(b"\n"):
+            return None
+        answer = json.loads(line)
+        length = answer.pop("length")
+        made = child.stdout.read(length)
     except (OSError, ValueError):  # a pipe that broke, or that was closed under us
-        return b""
-    return answer if answer.endswith(b"\n") else b""
+        return None
+    return (answer, made) if len(made) == length else None
+
+
+ALIVE = b".\n"
+"""A child's sign of life."""
+
+
+def cores() -> int:
+    """Count the processor's cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Decoders:
+    """As many children as there are cores, each started when first needed. Safe with threads."""
+
+    def __init__(self) -> None:
+        self._workers = cores()
+        self._all = [Decoder() for _ in range(self._workers)]
+        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="decoder")
+        self._idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
+        for decoder in self._all:
+            self._idle.put(decoder)
+
+    def __enter__(self) -> "Decoders":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End all children, and give up what is under way."""
+        for decoder in self._all:
+            decoder.stop()
+        self._pool.shutdown(cancel_futures=True)
+        for decoder in self._all:
+            decoder.close()
+
+    def run(self, do: Callable[[Decoder], R]) -> R:
+        """Do something with a child that is idle, or wait for one."""
+        decoder = self._idle.get()
+        try:
+            return do(decoder)
+        finally:
+            self._idle.put(decoder)
+
+    def submit(self, do: Callable[[Decoder], R]) -> "Future[R]":
+        """Have something done meanwhile."""
+        return self._pool.submit(self.run, do)
+
+    def each(self, items: Iterable[T], do: Callable[[Decoder, T], R]) -> Generator[R, None, None]:
+        """Do something with each of many, on all cores, a bounded number under way.
+
+        Yields the results in order.
+        """
+        window: deque[Future[R]] = deque()
+        try:
+            for item in items:
+                window.append(self.submit(functools.partial(_applied, do, item)))
+                if len(window) >= self.window:
+                    yield window.popleft().result()
+            while window:
+                yield window.popleft().result()
+        finally:
+            for future in window:
+                future.cancel()
+
+    @property
+    def window(self) -> int:
+        """How many things may sensibly be under way."""
+        return 4 * self._workers
+
+
+def _applied(do: Callable[[Decoder, T], R], item: T, decoder: Decoder) -> R:
+    return do(decoder, item)
 
 
 def examine_all(pictures: Iterable[Picture]) -> Generator[ImageInfo, None, None]:
-    """Judge many pictures on all cores, in order, with a bounded number under way."""
-    workers = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
-    decoders = [Decoder() for _ in range(workers)]
-    for decoder in decoders:
-        idle.put(decoder)
-
-    def examine(image_id: str, source: ImageRef | bytes) -> ImageInfo:
-        decoder = idle.get()
-        try:
-            return decoder.examine(image_id, source)
-        finally:
-            idle.put(decoder)
-
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decoder")
-    window: deque[Future[ImageInfo]] = deque()
-    try:
-        for image_id, source in pictures:
-            window.append(pool.submit(examine, image_id, source))
-            if len(window) >= 4 * workers:
-                yield window.popleft().result()
-        while window:
-            yield window.popleft().result()
-    finally:
-        for future in window:
-            future.cancel()
-        for decoder in decoders:
-            decoder.stop()
-        pool.shutdown()
-        for decoder in decoders:
-            decoder.close()
-
-
-def _serve() -> None:
-    """Answer pictures until standard input ends. Runs in the child."""
-    from mimicit.images import examine  # noqa: PLC0415  # the parent has no need of the decoders
-
-    with suppress(ImportError, ValueError, OSError):  # not on Windows; a lower limit is in force
-        import resource  # noqa: PLC0415
-
-        limit = int(os.environ.get("MIMICIT_DECODER_MEMORY", MEMORY_BYTES))
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    source: ImageRef | bytes
-    for line in iter(sys.stdin.buffer.readline, b""):
-        header = json.loads(line)
-        if "ref" in header:
-            size = header["ref"].pop("size")
-            source = ImageRef(**header["ref"], size=tuple(size) if size else None)
-        else:
-            source = sys.stdin.buffer.read(header["length"])
-        verdict = json.dumps(asdict(examine(header["id"], source)))
-        sys.stdout.buffer.write(verdict.encode() + b"\n")
-        sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    _serve()
+    """Judge many pictures on all cores, in order, with children of its own."""
+    with Decoders() as decoders:
+        yield from decoders.each(pictures, lambda decoder, picture: decoder.examine(*picture))

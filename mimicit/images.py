@@ -9,12 +9,17 @@ import hashlib
 import io
 import re
 import stat
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
+from mimicit import metadata
 from mimicit.errors import SourceError
 from mimicit.schema import ImageInfo, ImageRef
 
@@ -25,7 +30,7 @@ FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP
 that loaders of training data do not read (ICO, PSD, TGA, …)."""
 
 MAX_PIXELS = 100_000_000
-"""Largest picture that is decoded: 100 megapixels, 300 MB in memory as RGB."""
+"""Largest picture that is decoded: 100 megapixels, 400 MB in memory as RGB."""
 
 MAX_FILE_BYTES = 256 * 2**20
 """Largest file that is read."""
@@ -108,71 +113,243 @@ def read_unchanged(ref: ImageRef, sha256: str) -> bytes:
     return data
 
 
-def decode(data: bytes) -> Image.Image:
-    """Decode a picture whole, upright, its `format` kept.
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A decoded picture, and what is to be known of its file.
+
+    Attributes:
+        picture: The first frame, upright, its `format` kept.
+        media_type: Media type of a file that every endpoint shows right as it is, else "".
+        salvaged: Only a part of it could be decoded.
+    """
+
+    picture: Image.Image
+    media_type: str
+    salvaged: bool = False
+
+
+def decode(data: bytes, *, salvage: bool = False) -> Image.Image:
+    """Decode a picture's first frame whole, upright, its `format` kept.
+
+    Args:
+        data: The file.
+        salvage: Decode a broken one as far as it goes, if at least half of it can be seen.
 
     Raises:
-        UnusablePicture: `not-an-image`, `too-many-pixels` or `damaged`.
+        UnusablePicture: `not-an-image`, `too-many-pixels`, `out-of-memory`, `truncated` or
+            `damaged`.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # EXIF oddities and large sizes: judged here
-        try:
-            return _decode(data)
-        except UnusablePicture:
+    return opened(data, salvage=salvage).picture
+
+
+def opened(data: bytes, *, salvage: bool = False) -> Opened:
+    """Decode a picture as `decode`, and say what its file is like.
+
+    Raises:
+        UnusablePicture: as `decode`.
+    """
+    try:
+        with _LENIENCY.refused(), _verdicts(data):
+            picture = _load(data)
+            upright = _upright(picture)
+            return Opened(upright, _media_type(picture) if upright is picture else "")
+    except UnusablePicture as error:
+        if not salvage or error.reason not in {"truncated", "damaged"}:
             raise
-        except UnidentifiedImageError as error:
-            raise UnusablePicture("not-an-image", f"not one of {', '.join(FORMATS)}") from error
-        except Image.DecompressionBombError as error:
-            raise UnusablePicture("too-many-pixels", _plain(error)) from error
-        except Exception as error:  # decoders raise SyntaxError, ValueError, struct.error, …
-            raise UnusablePicture("damaged", f"{type(error).__name__}: {_plain(error)}") from error
+        return _salvaged(data, error)
 
 
-def _decode(data: bytes) -> Image.Image:
+_JPEGS = frozenset(("JPEG", "MPO"))
+_MOST_PIXELS = 512
+"""Pixels of a JPEG that a byte can stand for: 64 a block, and a block takes a bit at least."""
+
+
+def _load(data: bytes, fill: int | None = None) -> ImageFile.ImageFile:
+    """Decode the first frame as it is stored; `fill` is what memory holds before."""
+    kind = data[12:16] if metadata.WEBP.match(data) else b""
+    if kind == b"VP8X":  # its canvas is allocated as soon as it is opened
+        _bound(*(int.from_bytes(data[i : i + 3], "little") + 1 for i in (24, 27)))
     picture = Image.open(io.BytesIO(data), formats=FORMATS)
-    width, height = picture.size
+    _bound(*picture.size)
+    if picture.format in _JPEGS and len(data) < picture.width * picture.height // _MOST_PIXELS:
+        raise UnusablePicture("truncated", f"too few bytes for {picture.width} x {picture.height}")
+    if fill is not None:
+        prepare = picture.load_prepare
+
+        def prepare_and_fill() -> None:
+            prepare()
+            picture.im.paste(fill, (0, 0, *picture.im.size))
+
+        picture.load_prepare = prepare_and_fill  # type: ignore[method-assign]
+    picture.load()
+    vars(picture).pop("load_prepare", None)  # it holds the picture, which holds it
+    return picture
+
+
+def _bound(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise UnusablePicture("too-many-pixels", f"{width} x {height}")
-    kind = picture.format
-    picture.load()
-    upright = ImageOps.exif_transpose(picture)
-    upright.format = kind
+
+
+_TURNS = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
+"""What brings a picture upright, for each EXIF orientation from 2 to 8."""
+
+
+def _upright(picture: ImageFile.ImageFile) -> Image.Image:
+    turned = metadata.orientation(picture)
+    if turned not in metadata.TURNED:
+        return picture
+    upright = picture.transpose(Image.Transpose[_TURNS.split()[turned - 2]])
+    upright.format = picture.format
+    for said_turned in ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"):
+        upright.info.pop(said_turned, None)
     return upright
 
 
-def examine(image_id: str, source: ImageRef | bytes) -> ImageInfo:
+SENT_AS_THEY_ARE = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
+"""Formats that every endpoint reads, with their media types."""
+
+
+def _media_type(picture: ImageFile.ImageFile) -> str:
+    """Give the media type of the file of an upright picture if it can be sent as it is, else ""."""
+    kind = SENT_AS_THEY_ARE.get(picture.format or "", "")
+    plain = picture.mode in {"1", "L", "P", "RGB", "RGBA"}
+    return kind if kind and plain and getattr(picture, "n_frames", 1) == 1 else ""
+
+
+_CUT_SHORT = re.compile("truncated|not enough|end of file", re.IGNORECASE)
+"""What decoders say of a file that ends too early."""
+
+
+@contextmanager
+def _verdicts(data: bytes) -> Iterator[None]:
+    """Turn whatever decoding a picture raises into a verdict."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # EXIF oddities and large sizes: judged here
+            yield
+    except UnusablePicture:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UnusablePicture("too-many-pixels", _plain(error)) from error
+    except MemoryError as error:
+        raise UnusablePicture("out-of-memory", "decoding it takes too much memory") from error
+    except Exception as error:  # decoders raise SyntaxError, ValueError, struct.error, …
+        short = isinstance(error, EOFError) or _CUT_SHORT.search(str(error))
+        if short or metadata.ends_early(data):
+            raise UnusablePicture("truncated", "the file ends before the picture does") from error
+        if not isinstance(error, UnidentifiedImageError):
+            raise UnusablePicture("damaged", f"{type(error).__name__}: {_plain(error)}") from error
+        if metadata.SIGNATURE.match(data):
+            detail = "begins as a picture does, but cannot be opened"
+            raise UnusablePicture("damaged", detail) from error
+        raise UnusablePicture("not-an-image", f"not one of {', '.join(FORMATS)}") from error
+
+
+LEAST_SEEN = 0.5
+"""Share of a picture's pixels that must have been decoded for it to be salvaged."""
+
+
+class _Leniency:
+    """Pillow's switch for broken files, which is one for the process: on for one decoder alone."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._strict = 0
+
+    @contextmanager
+    def refused(self) -> Iterator[None]:
+        """Decode strictly, beside any number of others."""
+        with self._changed:
+            self._strict += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._strict -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def granted(self) -> Iterator[None]:
+        """Decode as far as it goes, alone."""
+        with self._changed:  # held until the end, so that nobody begins to decode strictly
+            self._changed.wait_for(lambda: not self._strict)
+            before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
+            try:
+                yield
+            finally:
+                ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+_LENIENCY = _Leniency()
+
+
+def _salvaged(data: bytes, verdict: UnusablePicture) -> Opened:
+    """Decode a broken picture as far as it goes.
+
+    Raises:
+        UnusablePicture: the verdict that there was, if too little of it can be seen.
+    """
+    try:
+        with _LENIENCY.granted(), _verdicts(data):
+            picture = _load(data, fill=0)
+            seen = _share_seen(picture, data)
+            upright = _upright(picture)
+    except UnusablePicture:
+        raise verdict from None
+    if seen < LEAST_SEEN:
+        raise UnusablePicture(verdict.reason, "less than half of it can be seen")
+    return Opened(upright, "", salvaged=True)
+
+
+def _share_seen(picture: Image.Image, data: bytes) -> float:
+    """Measure which share of a picture's pixels was decoded, 0 to 1, into memory full of 0."""
+    pixels = np.asarray(picture).reshape(picture.height, picture.width, -1)
+    if picture.format not in _JPEGS:  # decoded again into other memory, what did not come differs
+        other = np.asarray(_load(data, fill=255)).reshape(pixels.shape)
+        return float((pixels == other).all(axis=2).mean())
+    if picture.info.get("progressive") and metadata.only_coarse(data):
+        return 0.0
+    # The decoder of JPEG leaves no pixel out: what did not come is grey.
+    return 1 - float(((pixels >= 127) & (pixels <= 129)).all(axis=2).mean())
+
+
+def examine(image_id: str, source: ImageRef | bytes, *, salvage: bool = False) -> ImageInfo:
     """Judge one picture, given as a reference or as its bytes: size, format and digests.
 
     Raises nothing: what is wrong stands in `problem`.
     """
     try:
         data = source if isinstance(source, bytes) else read_bytes(source)
-        picture = decode(data)
+        found = opened(data, salvage=salvage)
+        picture = found.picture
+        with _verdicts(data):
+            phash = perceptual_hash(picture)
     except UnusablePicture as error:
         return ImageInfo(image_id, problem=error.reason, detail=error.detail)
     return ImageInfo(
         id=image_id,
         sha256=hashlib.sha256(data).hexdigest(),
-        phash=perceptual_hash(picture),
+        phash=phash,
         width=picture.width,
         height=picture.height,
         format=picture.format or "",
+        media_type=found.media_type,
+        salvaged=found.salvaged,
     )
 
 
-SENT_AS_THEY_ARE = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
-"""Formats that every endpoint reads, with their media types."""
-
 JPEG_QUALITY = 90
-"""Quality of the pictures that had to be made smaller before they were sent."""
+"""Quality of the pictures that had to be made smaller before they were sent or stored."""
 
 
-def fit(data: bytes, max_side: int) -> tuple[bytes, str]:
+def fit(data: bytes, max_side: int, *, salvage: bool = False) -> tuple[bytes, str]:
     """Make a picture's file fit to be sent: bytes as they are wherever that will do.
 
     Args:
         data: The file.
         max_side: Longest side in pixels that is sent; 0 for any.
+        salvage: As for `decode`.
 
     Returns:
         The file to send, upright and in a format that endpoints read, and its media type.
@@ -180,40 +357,62 @@ def fit(data: bytes, max_side: int) -> tuple[bytes, str]:
     Raises:
         UnusablePicture: as `decode`.
     """
-    kind = _sent_as_it_is(data, max_side)
-    if kind:
-        return data, kind
-    shown = on_white(decode(data))
+    found = opened(data, salvage=salvage)
+    if found.media_type and not (max_side and max(found.picture.size) > max_side):
+        return data, found.media_type
+    with _verdicts(data):
+        return as_jpeg(shrunk(on_white(found.picture), max_side)), "image/jpeg"
+
+
+def shrunk(picture: Image.Image, max_side: int) -> Image.Image:
+    """Scale a picture down to `max_side` pixels a side; 0 for any. Never up."""
     if max_side:
-        shown.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+        picture.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    return picture
+
+
+def as_jpeg(picture: Image.Image, quality: int = JPEG_QUALITY, icc: bytes = b"") -> bytes:
+    """Encode a grey or RGB picture, and no more than its pixels and its colour profile."""
     file = io.BytesIO()
-    shown.save(file, "JPEG", quality=JPEG_QUALITY)
-    return file.getvalue(), "image/jpeg"
-
-
-def _sent_as_it_is(data: bytes, max_side: int) -> str:
-    """Give the media type of a file that can be sent unchanged, else ""."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            picture = Image.open(io.BytesIO(data), formats=FORMATS)
-            small = not max_side or max(picture.size) <= max_side
-            plain = picture.mode in {"1", "L", "P", "RGB", "RGBA"}
-            still = getattr(picture, "n_frames", 1) == 1
-            upright = picture.getexif().get(ExifTags.Base.Orientation, 1) == 1
-    except Exception:  # noqa: BLE001  # odd, though its first frame can be decoded
-        return ""
-    fit_as_it_is = small and plain and still and upright
-    return SENT_AS_THEY_ARE.get(picture.format or "", "") if fit_as_it_is else ""
+    picture.info = {}  # from where Pillow would take comments
+    picture.save(file, "JPEG", quality=quality, icc_profile=icc)
+    return file.getvalue()
 
 
 def on_white(picture: Image.Image) -> Image.Image:
-    """Show a picture as it would look on a white page, in RGB."""
+    """Show a picture as it would look on a white page, in RGB with 8 bits a band."""
+    if picture.mode in DEEP:
+        picture = eight_bits(picture)
     if picture.has_transparency_data:
-        shown = picture.convert("RGBA")
+        shown = picture if picture.mode == "RGBA" else picture.convert("RGBA")
         picture = Image.new("RGBA", shown.size, "white")
         picture.alpha_composite(shown)
     return picture.convert("RGB")
+
+
+DEEP = frozenset(("I;16", "I;16B", "I;16L", "I;16N", "I", "F"))
+"""Modes of grey pictures with more than 8 bits, which Pillow cuts off where it converts them."""
+
+
+def eight_bits(picture: Image.Image) -> Image.Image:
+    """Bring a deep grey picture down to 8 bits, in mode L, or LA where it is transparent.
+
+    The scale of 16-bit pictures is known. Of others it is taken to be the smallest of 0 to 1, to
+    255 and to 65535 that holds all of their values, else their own range.
+    """
+    values = np.asarray(picture).astype(np.float32)
+    values[~np.isfinite(values)] = 0
+    low, high = float(values.min()), float(values.max())
+    limits = [65535.0] if picture.mode.startswith("I;16") else [1.0, 255.0, 65535.0]
+    fitting = [limit for limit in limits if low >= 0 and high <= limit]
+    if not fitting:
+        values -= low
+        fitting = [high - low or 1.0]
+    grey = Image.fromarray(np.rint(values * (255 / fitting[0])).astype(np.uint8))
+    clear = picture.info.get("transparency")
+    if isinstance(clear, int):
+        grey.putalpha(Image.fromarray(np.asarray(picture) != clear))
+    return grey
 
 
 def _cosine_table() -> np.ndarray:

@@ -1,31 +1,42 @@
 """The media pass: every picture that scenes name is judged before anything is asked about it."""
 
+import base64
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+import functools
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
-from mimicit.decoding import Picture, examine_all
+from mimicit.boxes import fit_boxes
+from mimicit.decoding import Decoder, Decoders
 from mimicit.errors import SourceError
-from mimicit.images import read_unchanged
+from mimicit.footage import Footage
+from mimicit.images import JPEG_QUALITY, UnusablePicture, read_unchanged, resolve
+from mimicit.media_cache import MACHINE, MediaCache
+from mimicit.progress import Track, silent
 from mimicit.schema import (
-    Annotation,
-    Box,
     ImageBytes,
     ImageInfo,
+    ImagePart,
     ImageRef,
     ImageRow,
     Rejection,
     Scene,
+    SourceRef,
 )
-
-SAME_SHAPE = 0.02
-"""How much the ratio of a picture's sides may differ from the stated one, for rounding."""
+from mimicit.stored import StoreForm
 
 
-@dataclass(slots=True)
 class Media:
     """The verdicts on all pictures, and which file each image id stands for.
+
+    Args:
+        decoders: Children that open what strangers made.
+        cache: What earlier builds found out.
+        form: How pictures are stored.
+        skip: What frames of videos are left out: `dark`, `duplicate`.
 
     Attributes:
         infos: Verdicts by image id.
@@ -34,28 +45,65 @@ class Media:
         rejections: How many records the sources left out.
     """
 
-    infos: dict[str, ImageInfo] = field(default_factory=dict)
-    places: dict[str, tuple[object, ...]] = field(default_factory=dict)
-    scenes: int = 0
-    rejections: int = 0
+    def __init__(
+        self,
+        decoders: Decoders,
+        cache: MediaCache,
+        form: StoreForm,
+        skip: Collection[str],
+    ) -> None:
+        self.infos: dict[str, ImageInfo] = {}
+        self.places: dict[str, tuple[object, ...]] = {}
+        self.scenes = 0
+        self.rejections = 0
+        self._decoders = decoders
+        self._cache = cache
+        self._form = form
+        self._footage = Footage(cache, skip)
+        self._options = f"picture, pillow {version('pillow')}, salvage {form.salvage}"
 
-    @classmethod
-    def of(cls, items: Iterable[Scene | Rejection]) -> "Media":
-        """Judge every picture of some scenes, each once, on all cores."""
-        media = cls()
-        for info in examine_all(media._pictures(items)):
-            media.infos[info.id] = info
-        return media
+    def judge(self, items: Iterable[Scene | Rejection], track: Track = silent) -> None:
+        """Judge every picture of some scenes, and cut every video, each once, on all cores."""
+        for info in self._decoders.each(self._unknown(items), self._examine):
+            self.infos[info.id] = info
+        self._footage.cut(self._decoders, track)
 
-    def _pictures(self, items: Iterable[Scene | Rejection]) -> Iterator[Picture]:
+    def _unknown(self, items: Iterable[Scene | Rejection]) -> Iterator[ImageRef]:
+        """Walk the scenes, and give those of their pictures that have to be looked at."""
         for item in items:
             self.rejections += isinstance(item, Rejection)
-            if isinstance(item, Scene):
-                self.scenes += 1
-                for ref in item.images:
-                    if ref.id not in self.places:
-                        self.places[ref.id] = _place(ref)
-                        yield ref.id, ref
+            if not isinstance(item, Scene):
+                continue
+            self.scenes += 1
+            for clip in item.clips:
+                self._footage.add(clip)
+            for ref in item.images:
+                if ref.id not in self.places:
+                    self.places[ref.id] = _place(ref)
+                    if not self._known(ref):
+                        yield ref
+
+    def _known(self, ref: ImageRef) -> bool:
+        """Look for what is known of a picture, or cannot be known."""
+        try:
+            found = self._cache.get(resolve(ref), self._options)
+        except UnusablePicture as error:
+            self.infos[ref.id] = ImageInfo(ref.id, problem=error.reason, detail=error.detail)
+            return True
+        if found is not None:
+            self.infos[ref.id] = ImageInfo(**{**found, "id": ref.id})
+        return found is not None
+
+    def _examine(self, child: Decoder, ref: ImageRef) -> ImageInfo:
+        try:
+            path = resolve(ref)
+        except UnusablePicture as error:  # it has gone since
+            return ImageInfo(ref.id, problem=error.reason, detail=error.detail)
+        stamp = self._cache.stamp(path)
+        info = child.examine(ref.id, ref, salvage=self._form.salvage)
+        if info.problem not in MACHINE:
+            self._cache.put(path, self._options, stamp, asdict(info))
+        return info
 
     def judged(
         self, items: Iterable[Scene | Rejection]
@@ -79,8 +127,35 @@ class Media:
                 yield None, [item.reject("annotations", "duplicate-scene", name, detail)]
                 continue
             seen.add(name)
-            problems = list(self.problems(item))
-            yield (None, problems) if problems else self.fit(item)
+            scene, told = self._with_frames(item)
+            problems = [] if scene is None else list(self.problems(scene))
+            if scene is None or problems:
+                yield None, [*told, *problems]
+            else:
+                fitted, dropped = fit_boxes(scene, [self.infos[ref.id] for ref in scene.images])
+                yield fitted, [*told, *dropped]
+
+    def _with_frames(self, scene: Scene) -> tuple[Scene | None, list[Rejection]]:
+        """Put the frames of a scene's clips among its pictures; None where they are too few.
+
+        Raises:
+            SourceError: the scene was not there in the media pass.
+        """
+        told: list[Rejection] = []
+        refs = list(scene.images)
+        for clip in scene.clips:
+            try:
+                pictures, more = self._footage.pictures(scene, clip)
+            except KeyError:
+                raise _changed_meanwhile(scene) from None
+            told += more
+            if not pictures:
+                return None, told
+            for ref, info in pictures:
+                self.infos.setdefault(ref.id, info)
+                self.places.setdefault(ref.id, _place(ref))
+                refs.append(ref)
+        return dataclasses.replace(scene, images=tuple(refs), clips=()), told
 
     def problems(self, scene: Scene) -> Iterator[Rejection]:
         """Say which of a scene's pictures cannot be used, and why.
@@ -90,91 +165,97 @@ class Media:
         """
         for ref in scene.images:
             if ref.id not in self.infos:
-                raise SourceError(f"the files of {scene.source!r} changed while they were read")
+                raise _changed_meanwhile(scene)
             place, info = self.places[ref.id], self.infos[ref.id]
             if place != _place(ref):
-                detail = f"{ref.source_ref!r} and {place[1]!r} have the same image id"
+                detail = f"{ref.path!r} and {place[1]!r} have the same image id"
                 yield scene.reject("media", "image-id-conflict", ref.id, detail)
             elif info.problem:
                 yield scene.reject("media", info.problem, ref.id, info.detail)
 
-    def fit(self, scene: Scene) -> tuple[Scene, list[Rejection]]:
-        """Give pictures without a stated size their own; drop boxes made for another picture.
+    def row(self, ref: ImageRef) -> Callable[[], ImageRow]:
+        """Read a picture for the image store; what is called for it gives its row.
 
-        Boxes are in pixels of the picture that was annotated. One that was only scaled since has
-        the same ratio of its sides; with another ratio it was cropped or turned, and its boxes
-        are wrong.
-        """
-        refs: list[ImageRef] = []
-        rejections: list[Rejection] = []
-        annotations: tuple[Annotation, ...] = scene.annotations
-        for place, ref in enumerate(scene.images):
-            info = self.infos[ref.id]
-            real = (info.width, info.height)
-            stated = ref.size or real
-            refs.append(dataclasses.replace(ref, size=stated))
-            if ref.size is None:
-                annotations, outside = _cut(annotations, place, real)
-                rejections += [
-                    scene.reject(
-                        "annotations", "empty-box", ref.id, f"{box.label!r} lies outside of {real}"
-                    )
-                    for box in outside
-                ]
-            if abs(stated[0] * real[1] / (stated[1] * real[0]) - 1) <= SAME_SHAPE:
-                continue
-            kept = tuple(a for a in annotations if not (isinstance(a, Box) and a.image == place))
-            if len(kept) < len(annotations):
-                count = len(annotations) - len(kept)
-                detail = f"{count} boxes are for a picture of {stated}, but it is {real}"
-                rejections.append(scene.reject("annotations", "size-mismatch", ref.id, detail))
-            annotations = kept
-        fitted = dataclasses.replace(
-            scene,
-            images=tuple(refs),
-            annotations=annotations,
-            vocabulary=() if rejections else scene.vocabulary,
-        )
-        return fitted, rejections
-
-    def row(self, ref: ImageRef) -> ImageRow:
-        """Read a picture for the image store: the bytes that were judged, and no others.
-
-        Raises:
-            SourceError: the file is not what it was.
+        The bytes are those that were judged, and no others. What has to be changed about them is
+        done by a child meanwhile.
         """
         info = self.infos[ref.id]
-        data = read_unchanged(ref, info.sha256)
-        return ImageRow(
-            image_id=ref.id,
-            image=ImageBytes(bytes=data, path=Path(ref.name).name),
-            sha256=info.sha256,
-            phash=info.phash,
-            width=info.width,
-            height=info.height,
-            format=info.format,
-            source_ref=ref.source_ref,
-            licence=ref.licence,
-        )
+        if self._is_stored_as_it_is(info):
+            return lambda: _row(ref, info, info, self._read(ref, info.sha256), [])
+        return self._decoders.submit(lambda child: self._changed(child, ref, info)).result
+
+    def _is_stored_as_it_is(self, info: ImageInfo) -> bool:
+        large = 0 < self._form.max_side < max(info.width, info.height)
+        return not (large or self._form.strip_metadata or info.salvaged)
+
+    def _changed(self, child: Decoder, ref: ImageRef, info: ImageInfo) -> ImageRow:
+        data = self._read(ref, info.sha256)
+        try:
+            made, now, changes = child.store(data, self._form)
+        except UnusablePicture as error:
+            raise SourceError(f"{ref.path!r} could be read, and now not: {error}") from error
+        return _row(ref, info, now, made, changes)
+
+    def data_url(self, part: ImagePart) -> str:
+        """Read, fit and encode a picture for the wire: here, and nowhere before.
+
+        Raises:
+            SourceError: the file is not the one that was judged.
+        """
+        data, kind = self._read(part.ref, part.sha256 or part.content), part.media_type
+        if not kind:
+            fit = functools.partial(
+                Decoder.fit, data=data, max_side=part.max_side, salvage=self._form.salvage
+            )
+            try:
+                data, kind = self._decoders.run(fit)
+            except UnusablePicture as error:
+                raise SourceError(
+                    f"{part.ref.path!r} could be read, and now not: {error.detail}"
+                ) from error
+        return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+    def _read(self, ref: ImageRef, sha256: str) -> bytes:
+        try:
+            return read_unchanged(ref, sha256)
+        except SourceError:
+            with contextlib.suppress(UnusablePicture):  # or it would be believed once more
+                self._cache.forget(resolve(ref))
+            raise
+
+
+def _row(
+    ref: ImageRef, judged: ImageInfo, made: ImageInfo, data: bytes, changes: Sequence[str]
+) -> ImageRow:
+    """Make the published row of a picture.
+
+    Args:
+        ref: The picture.
+        judged: The verdict on what it was made of.
+        made: The verdict on what is stored.
+        data: What is stored.
+        changes: What was done to it.
+    """
+    origin = ref.origin or SourceRef(path=ref.path, sha256=judged.sha256)
+    update: dict[str, object] = {"notes": [*origin.notes, *changes]} if changes else {}
+    if made.format == "JPEG" and {"resized", "re-encoded"} & set(changes):
+        update["jpeg_quality"] = JPEG_QUALITY
+    return ImageRow(
+        image_id=ref.id,
+        image=ImageBytes(bytes=data, path=f"{ref.id}.jpg" if ref.origin else Path(ref.name).name),
+        sha256=made.sha256,
+        phash=made.phash,
+        width=made.width,
+        height=made.height,
+        format=made.format,
+        source_ref=origin.model_copy(update=update),
+        licence=ref.licence,
+    )
+
+
+def _changed_meanwhile(scene: Scene) -> SourceError:
+    return SourceError(f"the files of {scene.source!r} changed while they were read")
 
 
 def _place(ref: ImageRef) -> tuple[object, ...]:
-    return ref.root, ref.name, ref.member, ref.time
-
-
-def _cut(
-    annotations: tuple[Annotation, ...], image: int, size: tuple[int, int]
-) -> tuple[tuple[Annotation, ...], list[Box]]:
-    """Cut the boxes of one picture to its size; return those that lie outside as well."""
-    kept: list[Annotation] = []
-    outside: list[Box] = []
-    for annotation in annotations:
-        if not isinstance(annotation, Box) or annotation.image != image:
-            kept.append(annotation)
-            continue
-        box = annotation.within(size)
-        if box is None:
-            outside.append(annotation)
-        else:
-            kept.append(box)
-    return tuple(kept), outside
+    return ref.root, ref.name, ref.path

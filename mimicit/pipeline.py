@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimicit import __version__
-from mimicit.asking import Asked, Walk, ask, data_url
+from mimicit.asking import Asked, Walk, ask
 from mimicit.assemble import Assembly
 from mimicit.authors import Author, TeacherAuthor, TemplatesAuthor
 from mimicit.card import Tally, write_card
@@ -30,7 +30,7 @@ from mimicit.journal import Journal, default_path
 from mimicit.media import Media
 from mimicit.progress import Track, silent
 from mimicit.schema import Request
-from mimicit.sources import Source, judge, load_prompts
+from mimicit.sources import Source, judged, load_prompts
 from mimicit.teachers import Teacher
 from mimicit.validate import validate
 from mimicit.writer import FileEntry, count_rows, describe, write_manifest
@@ -78,6 +78,7 @@ def build(  # noqa: PLR0913  # the public call, by keyword
     *,
     track: Track = silent,
     journal: str | Path | None = None,
+    media_cache: str | Path | None = None,
     endpoint: Endpoint | None = DEFAULT_ENDPOINT,
     partial: bool = False,
 ) -> Summary:
@@ -90,6 +91,8 @@ def build(  # noqa: PLR0913  # the public call, by keyword
         out: Directory of the dataset.
         track: Shows progress (`mimicit.progress`).
         journal: Where a teacher's replies are kept; None for `mimicit.journal.default_path`.
+        media_cache: Directory of verdicts on pictures and of frames cut out of videos, which
+            later builds use again; None for `$MIMICIT_MEDIA`, else `.mimicit/media`.
         endpoint: Where a teacher is asked; None to ask for nothing, and use what the journal has.
         partial: Publish even if some requests have no reply yet.
 
@@ -102,12 +105,7 @@ def build(  # noqa: PLR0913  # the public call, by keyword
     """
     start = time.monotonic()
     sources = [Source(entry, config) for entry in config.sources]
-    specs = {
-        s.generator.name: LinkSpec.parse(
-            s.generator.link if config.link is None else config.link, config.shots, config.seed
-        )
-        for s in sources
-    }
+    specs = {s.generator.name: _link_spec(s, config) for s in sources}
     prompts = load_prompts(config, sources)
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(replacing(Path(out)))
@@ -115,13 +113,13 @@ def build(  # noqa: PLR0913  # the public call, by keyword
         if config.teacher != "templates":
             path = Path(journal or default_path())
             kept = stack.enter_context(Journal(path, create=endpoint is not None))
-        media = judge(config, sources, track)
+        media = stack.enter_context(judged(config, sources, track, media_cache))
         author: Author = TemplatesAuthor(config.seed)
         asked = Asked()
         if kept:
             author = TeacherAuthor(config, prompts, media, kept)
             walk = functools.partial(_requests, sources, media, author)
-            asked = _ask(config, walk, media.scenes, kept, endpoint, track)
+            asked = _ask(config, walk, media, kept, endpoint, track)
             _refuse_pending(asked, kept.path, calls=endpoint is not None, partial=partial)
         assembly = Assembly(directory, media, author)
         scenes = (item for s in sources for item in track(s.scenes(), "assemble", "scenes"))
@@ -132,6 +130,11 @@ def build(  # noqa: PLR0913  # the public call, by keyword
         _describe(directory, entries, assembly.tally, config)
         validate(directory, decode=False)  # the pictures were decoded by the media pass
     return _summary(Path(out), entries, assembly.tally, media, asked, start, kept)
+
+
+def _link_spec(source: Source, config: BuildConfig) -> LinkSpec:
+    spec = source.generator.link if config.link is None else config.link
+    return LinkSpec.parse(spec, config.shots, config.seed)
 
 
 def _summary(  # noqa: PLR0913  # everything that a summary tells
@@ -172,7 +175,7 @@ def _requests(
 def _ask(  # noqa: PLR0913  # what a pass takes
     config: BuildConfig,
     walk: Walk,
-    scenes: int,
+    media: Media,
     journal: Journal,
     endpoint: Endpoint | None,
     track: Track,
@@ -188,7 +191,7 @@ def _ask(  # noqa: PLR0913  # what a pass takes
     def open_teacher() -> Teacher:
         from mimicit.teachers.openai import OpenAITeacher  # noqa: PLC0415  # slow to import
 
-        return OpenAITeacher(config.model or "", endpoint, data_url)
+        return OpenAITeacher(config.model or "", endpoint, media.data_url)
 
     return ask(
         walk,
@@ -196,7 +199,7 @@ def _ask(  # noqa: PLR0913  # what a pass takes
         open_teacher,
         concurrency=endpoint.concurrency,
         rounds=config.reask,
-        total=scenes * config.replicates,
+        total=media.scenes * config.replicates,
         track=track,
     )
 

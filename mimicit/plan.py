@@ -15,7 +15,7 @@ from mimicit.prices import Price, PriceTable
 from mimicit.progress import Track, silent
 from mimicit.prompts import Prompt
 from mimicit.schema import ImagePart, Message, Rejection, Reply, Request
-from mimicit.sources import Source, judge, load_prompts
+from mimicit.sources import Source, judged, load_prompts
 from mimicit.tokens import MESSAGE_OVERHEAD, Patches, Tiles, text_tokens
 
 TOKENS_A_SECOND = 50.0
@@ -122,6 +122,7 @@ def plan(
     prices: PriceTable,
     *,
     journal: str | Path | None = None,
+    media_cache: str | Path | None = None,
     track: Track = silent,
 ) -> Plan:
     """Work out what a build would ask.
@@ -130,6 +131,7 @@ def plan(
         config: What would be built.
         prices: What models cost.
         journal: Where replies are kept; a journal that is not there is not made.
+        media_cache: Directory of what is known of pictures: as for `mimicit.build`.
         track: Shows progress.
 
     Raises:
@@ -140,10 +142,10 @@ def plan(
         raise UsageError("the templates cost nothing; name --teacher openai --model NAME")
     sources = [Source(entry, config) for entry in config.sources]
     prompts = load_prompts(config, sources)
-    media = judge(config, sources, track)
     path = Path(journal or default_path())
     none: dict[str, Reply] = {}
     with contextlib.ExitStack() as stack:
+        media = stack.enter_context(judged(config, sources, track, media_cache))
         kept = stack.enter_context(Journal(path, create=False)) if path.is_file() else none
         author = TeacherAuthor(config, prompts, media, kept)
         count = _Count(config, prices, media, prompts)
@@ -166,17 +168,17 @@ def first_request(config: BuildConfig) -> Request:
     """
     sources = [Source(entry, config) for entry in config.sources]
     prompts = load_prompts(config, sources)
-    media = judge(config, sources, silent)
-    author = TeacherAuthor(config, prompts, media, {})
     why = "there is no scene"
-    for scene, rejections in media.judged(item for s in sources for item in s.scenes()):
-        if rejections:
-            why = f"{rejections[0].reason}: {rejections[0].detail}"
-        messages = author.messages(scene) if scene else None
-        if isinstance(messages, Rejection):
-            why = f"{messages.reason}: {messages.detail}"
-        elif scene and messages:
-            return next(author.attempts(scene, messages)).request
+    with judged(config, sources, silent) as media:
+        author = TeacherAuthor(config, prompts, media, {})
+        for scene, rejections in media.judged(item for s in sources for item in s.scenes()):
+            if rejections:
+                why = f"{rejections[0].reason}: {rejections[0].detail}"
+            messages = author.messages(scene) if scene else None
+            if isinstance(messages, Rejection):
+                why = f"{messages.reason}: {messages.detail}"
+            elif scene and messages:
+                return next(author.attempts(scene, messages)).request
     raise UsageError(f"nothing would be asked: {why}")
 
 

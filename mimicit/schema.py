@@ -17,6 +17,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from mimicit.moments import Clip
+
 SCHEMA_VERSION = "1.0"
 """Version of the published rows: see docs/schema.md for what a change of it means."""
 
@@ -33,29 +35,23 @@ class ImageRef:
         id: Published image id, `{PREFIX}_IMG_…`; comes from the source's own id.
         root: Directory the user handed us. Nothing outside of it is ever read.
         name: Path below `root` as the annotations give it: untrusted until resolved.
-        member: Name inside `root/name` where that is an archive or a table.
-        time: Presentation time in seconds where it is a video (first frame = 0).
         size: (width, height) in pixels as the annotations state it, if they do.
         licence: SPDX id where one is known, else the source's own words, else "".
+        origin: The frame of a video that the file was made of, where it is one.
     """
 
     id: str
     root: str
     name: str
-    member: str = ""
-    time: float | None = None
     size: tuple[int, int] | None = None
     licence: str = ""
+    origin: "SourceRef | None" = None
 
     @property
-    def source_ref(self) -> str:
+    def path(self) -> str:
         """Where the picture came from, in a form fit for publishing (no local path)."""
-        parts = [self.name.replace("\\", "/").lstrip("/")]
-        if self.member:
-            parts.append(self.member)
-        if self.time is not None:
-            parts.append(f"t={self.time:.3f}s")
-        return "#".join(parts)
+        name = self.origin.path if self.origin else self.name
+        return name.replace("\\", "/").lstrip("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +61,27 @@ class ImageInfo:
     Attributes:
         id: The picture's `ImageRef.id`.
         sha256: Hex digest of the file's bytes.
+        content: What stands for the picture in a request, where its bytes do not: a frame is the
+            same whichever encoder made a file of it. A hex digest, or "".
         phash: 64-bit perceptual hash, 16 hex digits.
         width: Pixels, upright (after the EXIF orientation).
         height: Pixels, upright.
         format: Pillow's name of the format, such as `JPEG`.
+        media_type: Media type of a file that every endpoint shows right as it is, else "".
+        salvaged: Only a part of it could be decoded, and that part is used.
         problem: Reason the picture cannot be used, or "".
         detail: What was found, in words, where there is a problem.
     """
 
     id: str
     sha256: str = ""
+    content: str = ""
     phash: str = ""
     width: int = 0
     height: int = 0
     format: str = ""
+    media_type: str = ""
+    salvaged: bool = False
     problem: str = ""
     detail: str = ""
 
@@ -192,7 +195,9 @@ class Scene:
         source: Name of the generator.
         id: The source's own id, injective within the source.
         prefix: Letters its ids begin with, such as `LA`.
-        images: Pictures in the author's order; at least one.
+        images: Pictures in the author's order.
+        clips: Videos whose frames are shown after them, in order of time; the media pass makes
+            pictures of them. There is at least one picture or one clip.
         annotations: What is known of them, sorted by the source's own order.
         groups: Keys of what belongs together. The first is the unit a split keeps whole and
             `same-group` links within (image, video, album); wider ones follow.
@@ -209,6 +214,7 @@ class Scene:
     groups: tuple[str, ...]
     vocabulary: tuple[str, ...] = ()
     language: str = "en"
+    clips: tuple[Clip, ...] = ()
 
     @property
     def licence(self) -> str:
@@ -252,14 +258,19 @@ class ImagePart:
     """A picture inside a message: its content's digest and the size it is sent at.
 
     Attributes:
-        sha256: Digest of the picture's file.
+        content: What stands for it: as a rule the digest of its file.
         max_side: Pixels its longer side is scaled down to; 0 where it is sent at its own size.
-        ref: Where to read it when it is sent; not part of the request's identity.
+        ref: Where to read it when it is sent; this and what follows say how it is sent, and are
+            not part of the request's identity.
+        sha256: Digest of the file that is read; "" where it is `content`.
+        media_type: Media type of a file that is sent as it is; "" where it is to be converted.
     """
 
-    sha256: str
+    content: str
     max_side: int
     ref: ImageRef
+    sha256: str = ""
+    media_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +314,7 @@ class Request:
 
 
 def _logical(part: str | ImagePart) -> object:
-    return part if isinstance(part, str) else {"image": part.sha256, "max_side": part.max_side}
+    return part if isinstance(part, str) else {"image": part.content, "max_side": part.max_side}
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,17 +383,37 @@ class ImageBytes(Row):
     path: str
 
 
+class SourceRef(Row):
+    """Where a picture came from, and what was done to it: enough to make it again."""
+
+    path: Text = Field(description="File below the source's directory.")
+    sha256: Sha256 = Field(description="Digest of that file.")
+    time: float | None = Field(None, description="Of a frame: seconds since the first one.")
+    pts: int | None = Field(None, description="Of a frame: its time in the stream's own ticks.")
+    time_base: str = Field("", description="Of a frame: seconds a tick, as `1/90000`; else empty.")
+    decoder: str = Field("", description="Of a frame: what decoded it, its version; else empty.")
+    jpeg_quality: int | None = Field(None, description="Quality of a JPEG that was made here.")
+    instead_of: list[float] = Field(
+        [], description="Times whose own frame does not decode, for which this nearest one stands."
+    )
+    notes: list[str] = Field(
+        [],
+        description="What was done to it or is to be known of it: `resized`, `re-encoded`, "
+        "`metadata-stripped`, `salvaged`, `tone-mapped`, `damaged-video`, `unchecked`.",
+    )
+
+
 class ImageRow(Row):
-    """One picture, its file unchanged."""
+    """One picture: its file as the source has it, unless `source_ref` says otherwise."""
 
     image_id: ImageId = Field(description="Unique over the dataset.")
-    image: ImageBytes = Field(description="The original file; decoded by `datasets` when read.")
+    image: ImageBytes = Field(description="The picture's file; decoded by `datasets` when read.")
     sha256: Sha256 = Field(description="Digest of the file.")
     phash: str = Field(pattern=r"^[0-9a-f]{16}$", description="Perceptual hash, 64 bits.")
     width: int = Field(gt=0, description="Pixels, upright.")
     height: int = Field(gt=0, description="Pixels, upright.")
     format: Text = Field(description="Format of the file, such as `JPEG`.")
-    source_ref: Text = Field(description="Where it stood below the source's directory.")
+    source_ref: SourceRef = Field(description="Where it came from, and what was done to it.")
     licence: str = Field(description="SPDX id or the source's words, or empty where unknown.")
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from mimicit import prompts
 from mimicit.config import BuildConfig, SourceConfig
+from mimicit.decoding import Decoders
 from mimicit.errors import SourceError, UsageError
 from mimicit.generators import Generator, open_source
 from mimicit.media import Media
+from mimicit.media_cache import MediaCache, default_directory
 from mimicit.progress import Counted, Track
 from mimicit.prompts import Prompt
 from mimicit.schema import Rejection, Scene
@@ -46,28 +48,40 @@ class Source:
             yield item
 
     def _wanted(self, item: Scene | Rejection) -> bool:
-        """Tell whether `--only` names a scene: by its id, without zeros too, or a picture's id."""
+        """Tell whether `--only` names a scene: by its id, a picture's or a clip's, zeros or no."""
         if isinstance(item, Rejection):
             names = {item.scene_id, f"{self.generator.prefix}_IMG_{item.scene_id}"}
         else:
-            names = {item.id, *(ref.id for ref in item.images)}
+            pictures = (ref.id for ref in item.images)
+            names = {item.id, *pictures, *(clip.id for clip in item.clips)}
         names |= {name.lstrip("0") or "0" for name in names if name}
         self.found |= self._only & names
         return not self._only.isdisjoint(names)
 
 
-def judge(config: BuildConfig, sources: Sequence[Source], track: Track) -> Media:
-    """Judge the pictures of all sources: the first pass.
+@contextlib.contextmanager
+def judged(
+    config: BuildConfig, sources: Sequence[Source], track: Track, cache: str | Path | None = None
+) -> Iterator[Media]:
+    """Judge the pictures of all sources: the first pass. They can be read as long as this lasts.
+
+    Args:
+        config: What is built.
+        sources: Where its scenes come from.
+        track: Shows progress.
+        cache: Directory of what earlier builds found out; None for the one that is the default.
 
     Raises:
-        UsageError: `--only` names what is not there.
+        UsageError: `--only` names what is not there, or videos need a decoder.
         SourceError: an input is missing or damaged as a whole, or there is no scene.
     """
-    media = Media.of(
-        itertools.chain.from_iterable(track(s.scenes(), "media", "scenes") for s in sources)
-    )
-    _refuse_unknown(config, sources, media)
-    return media
+    directory = default_directory() if cache is None else Path(cache)
+    with Decoders() as decoders, MediaCache(directory) as kept:
+        media = Media(decoders, kept, config.store_form, config.skip_frames)
+        scenes = (track(source.scenes(), "media", "scenes") for source in sources)
+        media.judge(itertools.chain.from_iterable(scenes), track)
+        _refuse_unknown(config, sources, media)
+        yield media
 
 
 def load_prompts(config: BuildConfig, sources: Sequence[Source]) -> dict[str, Prompt]:

@@ -6,6 +6,7 @@ Format: https://huggingface.co/docs/datasets/about_dataset_features
 """
 
 import json
+from types import UnionType
 from typing import Any, get_args, get_origin
 
 import pyarrow as pa
@@ -23,28 +24,49 @@ TABLES: dict[str, type[Row]] = {
 _SCALARS = {
     str: ("string", pa.string()),
     int: ("int64", pa.int64()),
-    float: ("float32", pa.float32()),
+    float: ("float64", pa.float64()),
 }
 
 
 def _plain(annotation: Any) -> Any:
-    """Strip `Annotated` and `Literal` down to the type that is stored."""
+    """Strip `Annotated`, `Literal` and `None` down to the type that is stored."""
     if get_origin(annotation) is list:
         return list[_plain(get_args(annotation)[0])]  # type: ignore[misc]  # built at run time
     if hasattr(annotation, "__metadata__"):
         return _plain(annotation.__origin__)
-    if annotation not in _SCALARS and annotation is not ImageBytes:
+    if get_origin(annotation) is UnionType:
+        return _plain(get_args(annotation)[0])
+    if annotation not in _SCALARS and not _is_struct(annotation):
         return type(get_args(annotation)[0])
     return annotation
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and not get_origin(kind) and issubclass(kind, Row)
 
 
 def _field_types(model: type[Row]) -> dict[str, Any]:
     return {name: _plain(field.annotation) for name, field in model.model_fields.items()}
 
 
+def _fields(model: type[Row]) -> list[pa.Field]:
+    """Derive the Arrow fields of a row, or of a row inside of one."""
+    return [
+        # `datasets` knows an Image only by its own exact type, which is nullable
+        pa.field(name, _arrow_type(kind), nullable=kind is ImageBytes or _may_be_none(model, name))
+        for name, kind in _field_types(model).items()
+    ]
+
+
+def _may_be_none(model: type[Row], name: str) -> bool:
+    return type(None) in get_args(model.model_fields[name].annotation)
+
+
 def _arrow_type(kind: Any) -> pa.DataType:
     if kind is ImageBytes:
         return pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+    if _is_struct(kind):
+        return pa.struct(_fields(kind))
     if get_origin(kind) is list:
         item = _SCALARS[get_args(kind)[0]][1]
         return pa.list_(pa.field("element", item, nullable=False))
@@ -54,6 +76,8 @@ def _arrow_type(kind: Any) -> pa.DataType:
 def _feature(kind: Any) -> dict[str, Any]:
     if kind is ImageBytes:
         return {"_type": "Image"}
+    if _is_struct(kind):
+        return {name: _feature(inner) for name, inner in _field_types(kind).items()}
     if get_origin(kind) is list:
         return {"feature": _feature(get_args(kind)[0]), "_type": "List"}
     return {"dtype": _SCALARS[kind][0], "_type": "Value"}
@@ -65,23 +89,24 @@ def arrow_schema(table: str) -> pa.Schema:
     Raises:
         KeyError: `table` is not one of `TABLES`.
     """
-    kinds = _field_types(TABLES[table])
-    features = {name: _feature(kind) for name, kind in kinds.items()}
-    fields = [
-        # `datasets` knows an Image only by its own exact type, which is nullable
-        pa.field(name, _arrow_type(kind), nullable=kind is ImageBytes)
-        for name, kind in kinds.items()
-    ]
+    model = TABLES[table]
+    features = {name: _feature(kind) for name, kind in _field_types(model).items()}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
-    return pa.schema(fields, metadata=metadata)
+    return pa.schema(_fields(model), metadata=metadata)
 
 
 def card_features(table: str) -> list[dict[str, Any]]:
     """Derive the `dataset_info.features` list of a dataset card for a table."""
+    return _card_features(TABLES[table])
+
+
+def _card_features(model: type[Row]) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
-    for name, kind in _field_types(TABLES[table]).items():
+    for name, kind in _field_types(model).items():
         if kind is ImageBytes:
             entries.append({"name": name, "dtype": "image"})
+        elif _is_struct(kind):
+            entries.append({"name": name, "struct": _card_features(kind)})
         elif get_origin(kind) is list:
             entries.append({"name": name, "list": _SCALARS[get_args(kind)[0]][0]})
         else:

@@ -109,7 +109,7 @@ def to_batch(rows: Sequence[Row], schema: pa.Schema) -> pa.RecordBatch:
     for field in schema:
         values: list[Any] = [getattr(row, field.name) for row in rows]
         if pa.types.is_struct(field.type):
-            values = [{"bytes": value.bytes, "path": value.path} for value in values]
+            values = [dict(value) for value in values]
         columns.append(pa.array(values, type=field.type))
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 

@@ -22,11 +22,18 @@ needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real inputs a
 KEY = "sk-test-0123456789abcdef"
 
 
+@pytest.fixture(scope="session")
+def media_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where tests keep verdicts; they share those on the sample only, all else being their own."""
+    return tmp_path_factory.mktemp("media")
+
+
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, media_cache: Path) -> None:
     for name in list(os.environ):
         if re.match("MIMICIT_|SOURCE_DATE_EPOCH|OPENAI_|AZURE_|SSL_CERT_|(?i:.*_proxy$)", name):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("MIMICIT_MEDIA", str(media_cache))
 
 
 @dataclass
@@ -179,10 +186,11 @@ def asking(teacher: FakeTeacher, tmp_path: Path) -> Asking:
 
 
 @pytest.fixture(scope="session")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sample(tmp_path_factory: pytest.TempPathFactory, media_cache: Path) -> Path:
     """The sample, built once; tests must not change it."""
     out = tmp_path_factory.mktemp("sample") / "coco"
-    build(BuildConfig(sources=[SourceConfig(name="coco", sample=True)]), out)
+    config = BuildConfig(sources=[SourceConfig(name="coco", sample=True)])
+    build(config, out, media_cache=media_cache)
     return out
 
 

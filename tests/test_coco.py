@@ -333,7 +333,7 @@ def test_files_may_be_named_one_by_one(coco: Coco) -> None:
     }
     scenes = [s for s in open_source("coco", options).scenes() if isinstance(s, Scene)]
     assert [len(s.annotations) for s in scenes] == [2]
-    assert scenes[0].images[0].source_ref == "1.jpg"
+    assert scenes[0].images[0].path == "1.jpg"
 
 
 @given(seed=st.integers(0, 10_000))

@@ -7,8 +7,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import clips
 import pytest
 from conftest import KEY, Coco
 
@@ -20,7 +22,7 @@ from mimicit.testing import FakeTeacher
 ROOT = Path(__file__).parents[1]
 
 
-PAGES = ["README.md", "docs/ci.md", "docs/teachers.md"]
+PAGES = ["README.md", "docs/ci.md", "docs/media.md", "docs/teachers.md"]
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -44,6 +46,8 @@ def workplace(coco: Coco, sample: Path, tmp_path: Path) -> Path:
     shutil.copytree(sample, tmp_path / "out" / "coco")
     shutil.copytree(sample, tmp_path / "my-dataset")
     Journal(tmp_path / ".mimicit" / "journal.db").close()
+    (tmp_path / "clips").mkdir()
+    clips.make(tmp_path / "clips" / "variable.mp4")
     return tmp_path
 
 
@@ -54,14 +58,26 @@ def test_every_command_runs(page: str, workplace: Path, teacher: FakeTeacher) ->
     assert lines
     for line in lines:
         words = shlex.split(line)
-        if words[0] == "make":
-            continue  # run by the gate itself; that they are there is the next test
+        if words[0] in {"make", "pip"}:
+            continue  # run by the gate itself; that they are there is tested below
         if words[0] == "mimicit":
             words = [sys.executable, "-m", *words]
         done = subprocess.run(
             words, cwd=workplace, env=env, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+
+
+def test_what_pip_is_told_to_install_is_there() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {
+        extra
+        for page in PAGES
+        for line in commands(page)
+        if line.startswith("pip")
+        for extra in re.findall(r"mimicit\[(\w+)\]", line)
+    }
+    assert named <= project["optional-dependencies"].keys()
 
 
 def test_both_commands_are_those_of_the_gate() -> None:

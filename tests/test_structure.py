@@ -12,10 +12,13 @@ PACKAGE = ROOT / "mimicit"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(layer.split())
     for layer in (
-        "errors schema",
-        "shipped images tables config tokens _fake_replies",
-        "decoding checks encoders neighbours nouns progress directory _fake_http",
-        "prompts replies prices journal_file testing",
+        "errors metadata moments",
+        "schema",
+        "shipped images tables tokens _fake_replies",
+        "stored video boxes",
+        "config frames",
+        "decoding media_cache checks encoders neighbours nouns progress directory _fake_http",
+        "_decoder footage prompts replies prices journal_file testing",
         "facts generators teachers journal context_linker image_store",
         "templates writer dataset media asking upkeep",
         "authors sources card",

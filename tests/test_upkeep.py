@@ -267,7 +267,7 @@ def test_it_grows_by_the_replies_and_little_more(path: Path, pictures: int) -> N
 
 
 def test_nothing_of_a_request_gets_in_but_its_key(path: Path) -> None:
-    ref = ImageRef("MARK", "/MARK", "MARK", "MARK", licence="MARK")
+    ref = ImageRef("MARK", "/MARK", "MARK", licence="MARK")
     parts = ("MARK", ImagePart("MARK" * 16, 1024, ref))
     request = Request(
         "teacher", (Message("user", parts),), (("MARK", "MARK"),), '{"MARK": 1}', replicate=77

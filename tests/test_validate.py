@@ -130,7 +130,7 @@ def test_a_picture_that_does_not_decode_or_is_another_is_found(dataset: Path) ->
 
     edit(dataset, "images", change)
     text = "\n".join(find_problems(dataset))
-    assert "'LA_IMG_900000000001' does not decode: damaged" in text
+    assert "'LA_IMG_900000000001' does not decode: truncated" in text
     assert "'LA_IMG_900000000002': sha256 is" in text
     assert "'LA_IMG_900000000004': width is 451, its row says 7" in text
 
