@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import version
 from pathlib import Path
 
 from mimicit import video
@@ -78,12 +78,8 @@ class Footage:
                 "the source has videos, and no decoder of videos is installed: "
                 "pip install 'mimicit[video]'"
             )
-        decoder = video.decoders()[0]
-        packages = packages_distributions()[video.MODULES[decoder]]
-        versions: list[object] = [
-            *(f"{name} {version(name)}" for name in (*packages, "pillow")),
-            JPEG_QUALITY,
-        ]
+        decoder = video.version_of(video.decoders()[0])
+        versions = [decoder, f"pillow {version('pillow')}", JPEG_QUALITY]
 
         def judge(child: Decoder, wanted: _Video) -> None:
             stamp = self._cache.stamp(wanted.path)
@@ -100,7 +96,7 @@ class Footage:
             for pick in (pick for picks in each.info.picks for pick in picks if not pick.own):
                 each.stand_ins.setdefault(pick.frame, set()).add(pick.moment)
 
-    def _known(self, wanted: _Video, versions: list[object]) -> bool:
+    def _known(self, wanted: _Video, versions: Sequence[object]) -> bool:
         """Look for what is known of a video, or cannot be known."""
         try:
             wanted.path = resolve(ImageRef("", wanted.root, wanted.name))

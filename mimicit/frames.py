@@ -4,6 +4,7 @@ A frame is kept as JPEG under the digest of its bytes, in a folder that builds s
 on it is a picture like any other.
 """
 
+import gc
 import hashlib
 import io
 import os
@@ -171,6 +172,7 @@ def sample(task: VideoTask, beat: Callable[[], None]) -> VideoInfo:
         return VideoInfo(sha256=digest, problem=error.reason, detail=error.detail)
     finally:
         video.close()
+        gc.collect()  # a frame or two are part of cycles, and large
 
 
 def _digest(path: Path, beat: Callable[[], None]) -> str:

@@ -13,8 +13,9 @@ from mimicit.boxes import fit_boxes
 from mimicit.decoding import Decoder, Decoders
 from mimicit.errors import SourceError
 from mimicit.footage import Footage
-from mimicit.images import JPEG_QUALITY, UnusablePicture, read_unchanged, resolve
+from mimicit.images import UnusablePicture, read_unchanged, resolve
 from mimicit.media_cache import MACHINE, MediaCache
+from mimicit.pixels import JPEG_QUALITY
 from mimicit.progress import Track, silent
 from mimicit.schema import (
     ImageBytes,
@@ -26,7 +27,7 @@ from mimicit.schema import (
     Scene,
     SourceRef,
 )
-from mimicit.stored import StoreForm
+from mimicit.stored import SALVAGED_QUALITY, StoreForm
 
 
 class Media:
@@ -238,11 +239,11 @@ def _row(
     """
     origin = ref.origin or SourceRef(path=ref.path, sha256=judged.sha256)
     update: dict[str, object] = {"notes": [*origin.notes, *changes]} if changes else {}
-    if made.format == "JPEG" and {"resized", "re-encoded"} & set(changes):
-        update["jpeg_quality"] = JPEG_QUALITY
+    if made.format == "JPEG" and "re-encoded" in changes:
+        update["jpeg_quality"] = JPEG_QUALITY if "resized" in changes else SALVAGED_QUALITY
     return ImageRow(
         image_id=ref.id,
-        image=ImageBytes(bytes=data, path=f"{ref.id}.jpg" if ref.origin else Path(ref.name).name),
+        image=ImageBytes(bytes=data, path=_file_name(ref, judged.format, made.format)),
         sha256=made.sha256,
         phash=made.phash,
         width=made.width,
@@ -251,6 +252,11 @@ def _row(
         source_ref=origin.model_copy(update=update),
         licence=ref.licence,
     )
+
+
+def _file_name(ref: ImageRef, before: str, now: str) -> str:
+    path = Path(f"{ref.id}.jpg" if ref.origin else ref.name)
+    return path.name if now == before else f"{path.stem}.{'jpg' if now == 'JPEG' else 'png'}"
 
 
 def _changed_meanwhile(scene: Scene) -> SourceError:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from PIL import Image
 
 from mimicit import metadata
-from mimicit.images import DEEP, JPEG_QUALITY, Opened, as_jpeg, eight_bits, opened, shrunk
+from mimicit.images import Opened, opened
+from mimicit.pixels import DEEP, JPEG_QUALITY, as_jpeg, eight_bits, shrunk
 
 SALVAGED_QUALITY = 95
 """Quality of a salvaged JPEG, which is encoded once more at its own size."""

@@ -189,8 +189,12 @@ def write(output: OutputContainer, video: VideoStream, clip: Clip) -> tuple[Frac
     for stamp, picture in zip(stamps, pictures, strict=True):
         stored = picture[:, ::-1] if clip.mirrored else picture
         stored = np.ascontiguousarray(np.rot90(stored, clip.rotation // 90))
+        if clip.colour in ("pq", "hlg"):
+            drawn = av.VideoFrame.from_ndarray(brightened(stored, clip.colour), "rgb48le")
+        else:
+            drawn = av.VideoFrame.from_ndarray(stored, "rgb24")
         frame = scaler.reformat(
-            av.VideoFrame.from_ndarray(stored, "rgb24"),
+            drawn,
             format=clip.pix_fmt,
             dst_colorspace=SPACES[clip.colour][3],
             dst_color_range=2 if clip.full else 1,
@@ -202,6 +206,29 @@ def write(output: OutputContainer, video: VideoStream, clip: Clip) -> tuple[Frac
     assert base
     ticks = [int(stamp * tick / base + Fraction(1, 2)) for stamp in stamps]
     return tuple((at - ticks[0]) * base for at in ticks)
+
+
+def brightened(picture: Rgb, curve: str) -> NDArray[np.uint16]:
+    """Say what sRGB says as high dynamic range does: its white is lit as a page is, 203 cd/m².
+
+    Curves and primaries are those of Rec. ITU-R BT.2100, given white by BT.2408.
+    """
+    shade = picture / 255
+    light = np.where(shade <= 0.04045, shade / 12.92, ((shade + 0.055) / 1.055) ** 2.4)
+    light = light @ np.array(
+        [[0.6274, 0.0691, 0.0164], [0.3293, 0.9195, 0.0880], [0.0433, 0.0114, 0.8956]]
+    )
+    nits = 203 * light
+    if curve == "pq":
+        power = (nits / 10_000) ** 0.1593017578125
+        signal = ((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375
+    else:
+        shown = nits @ np.array([[0.2627], [0.6780], [0.0593]]) / 1000
+        scene = nits / 1000 * np.maximum(shown, 1e-6) ** (1 / 1.2 - 1)
+        high = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-6)) + 0.55991073
+        signal = np.where(scene <= 1 / 12, np.sqrt(3 * scene), high)
+    codes: NDArray[np.uint16] = np.rint(signal.clip(0, 1) * 65535).astype(np.uint16)
+    return codes
 
 
 def sing(output: OutputContainer, audio: AudioStream, clip: Clip) -> None:
@@ -366,7 +393,8 @@ OPEN = {"x264-params": "open-gop=1:scenecut=0"}
 REFRESH = {"intra-refresh": "1"}
 REFRESHED = Clip(frames=60, gop=20, bframes=0, options=REFRESH)
 FULL = Clip(pix_fmt="yuvj420p", full=True, bframes=0)
-PQ = _x265(colorprim="bt2020", transfer="smpte2084", colormatrix="bt2020nc", range="limited")
+WIDE = {"colorprim": "bt2020", "colormatrix": "bt2020nc", "range": "limited"}
+BRIGHT = Clip(codec="libx265", pix_fmt="yuv420p10le")
 CLIPS: Mapping[str, Clip | Callable[[Path], Rendered]] = {
     "constant.mp4": Clip(),
     "constant.mkv": Clip(fps=RATE),
@@ -410,7 +438,8 @@ CLIPS: Mapping[str, Clip | Callable[[Path], Rendered]] = {
     "yuv444.mp4": Clip(pix_fmt="yuv444p"),
     "hevc.mp4": Clip(codec="libx265", options=_x265(open_gop="0")),
     "hevc-open-gop.mp4": Clip(codec="libx265", options=_x265(open_gop="1")),
-    "hdr.mp4": Clip(codec="libx265", pix_fmt="yuv420p10le", colour="pq", options=PQ),
+    "hdr.mp4": replace(BRIGHT, colour="pq", options=_x265(transfer="smpte2084", **WIDE)),
+    "hlg.mp4": replace(BRIGHT, colour="hlg", options=_x265(transfer="arib-std-b67", **WIDE)),
     "vp8.webm": Clip(codec="libvpx", options={"cpu-used": "8"}),
     "vp9.webm": Clip(codec="libvpx-vp9", options={"cpu-used": "8"}),
     "av1.mp4": Clip(

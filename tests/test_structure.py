@@ -12,7 +12,7 @@ PACKAGE = ROOT / "mimicit"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(layer.split())
     for layer in (
-        "errors metadata moments",
+        "errors metadata moments pixels",
         "schema",
         "shipped images tables tokens _fake_replies",
         "stored video boxes",

@@ -5,9 +5,11 @@ never from a frame rate. Opening a video of unknown origin can crash or hang the
 files are read in child processes (`mimicit.decoding`).
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
@@ -102,6 +104,13 @@ class Video(Protocol):
 def decoders() -> list[str]:
     """List the decoders that are installed, the preferred one first."""
     return [name for name, module in MODULES.items() if find_spec(module)]
+
+
+@functools.cache
+def version_of(decoder: str) -> str:
+    """Name the package that a decoder comes with, and its version."""
+    names = packages_distributions()[MODULES[decoder]]  # slow: it looks at all that is installed
+    return ", ".join(f"{name} {version(name)}" for name in names)
 
 
 def _nothing() -> None:

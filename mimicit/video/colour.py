@@ -7,6 +7,7 @@ import struct
 from fractions import Fraction
 
 import numpy as np
+from av.buffer import Buffer
 from av.video.frame import VideoFrame
 from av.video.reformatter import (
     ColorPrimaries,
@@ -20,8 +21,8 @@ from PIL import Image
 
 from mimicit.images import MAX_PIXELS, UnusablePicture
 
-EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
-"""The same pixels on every machine."""
+EXACT = Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+"""The same pixels on every machine; without the first, swscale makes white 253."""
 
 HD_LINES = 720
 """From this height on, a video that does not name its matrix is taken for BT.709."""
@@ -49,20 +50,24 @@ def is_hdr(frame: VideoFrame) -> bool:
 
 
 def to_picture(
-    frame: VideoFrame, pixel_shape: Fraction | None, reformatter: VideoReformatter
+    frame: VideoFrame,
+    pixel_shape: Fraction | None,
+    turn: Image.Transpose | None,
+    reformatter: VideoReformatter,
 ) -> Image.Image:
     """Show a frame as a player would: upright, in sRGB, its pixels square.
 
     Args:
         frame: What came from the decoder.
         pixel_shape: Width of a pixel over its height, where the file says.
+        turn: What brings it upright: see `turn_of`.
         reformatter: Kept between the frames of a video, since it is slow to make.
 
     Raises:
         UnusablePicture: `too-many-pixels`.
     """
     width, height = _square(frame.width, frame.height, pixel_shape)
-    hdr = is_hdr(frame)
+    same, hdr = (width, height) == (frame.width, frame.height), is_hdr(frame)
     shown = reformatter.reformat(
         frame,
         width=width,
@@ -72,11 +77,10 @@ def to_picture(
         dst_colorspace=Colorspace.ITU709,
         src_color_range=_range(frame),
         dst_color_range=ColorRange.JPEG,
-        interpolation=EXACT,
+        interpolation=EXACT | (Interpolation.POINT if same else Interpolation.BICUBIC),
         threads=1,
     )
     picture = _tone_mapped(shown, frame) if hdr else _picture(shown)
-    turn = _turn(frame)
     return picture if turn is None else picture.transpose(turn)
 
 
@@ -104,9 +108,14 @@ def _range(frame: VideoFrame) -> ColorRange:
     return ColorRange.JPEG if full or frame.format.is_rgb else ColorRange.MPEG
 
 
-def _turn(frame: VideoFrame) -> Image.Transpose | None:
+def turn_of(frame: VideoFrame) -> Image.Transpose | None:
+    """Read how a frame is to be turned or mirrored to be upright.
+
+    A frame that was asked this is part of a cycle and lives on until garbage is collected, so it
+    is asked of one frame of a video, not of each.
+    """
     matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
+    if not isinstance(matrix, Buffer):
         return None
     a, b, _, c, d = struct.unpack("<5i", bytes(matrix)[:20])
     largest = max(map(abs, (a, b, c, d))) or 1
@@ -129,6 +138,11 @@ REFERENCE_WHITE = 203.0
 HLG_PEAK = 1000.0
 """Light of the display that HLG is shown on, in candela a square metre."""
 
+HLG_GAMMA = 1.2
+"""How such a display raises light: by its luminance, so that hues stay."""
+
+BT2020_TO_LUMINANCE = np.array([0.2627, 0.6780, 0.0593], dtype=np.float32)
+
 BT2020_TO_BT709 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]],
     dtype=np.float32,
@@ -144,7 +158,12 @@ def _tone_mapped(shown: VideoFrame, source: VideoFrame) -> Image.Image:
     """
     values = np.frombuffer(bytes(shown.planes[0]), dtype="<u2").reshape(shown.height, -1)
     codes = values[:, : shown.width * 3].reshape(shown.height, shown.width, 3) >> 4
-    light = _light(source.color_trc == ColorTrc.SMPTE2084)[codes]
+    if source.color_trc == ColorTrc.SMPTE2084:
+        light = _PQ[codes]
+    else:
+        light = _HLG[codes]
+        light *= np.power(light @ BT2020_TO_LUMINANCE, HLG_GAMMA - 1)[..., None]
+        light *= HLG_PEAK / REFERENCE_WHITE
     if source.color_primaries == ColorPrimaries.BT2020:
         light = np.maximum(light @ BT2020_TO_BT709.T, 0)
     brightest = light.max(axis=2, keepdims=True)
@@ -160,22 +179,25 @@ def _compressed(light: np.ndarray) -> np.ndarray:
     a = -(knee**2) * (peak - 1) / (knee**2 - 2 * knee + peak)
     b = (knee**2 - 2 * knee * peak + peak) / (peak - 1)
     scale = (b**2 + 2 * b * knee + knee**2) / (b - a)
-    curve: np.ndarray = np.where(light <= knee, light, scale * (light + a) / (light + b))
-    return np.minimum(curve, 1)
+    curve = np.where(light <= knee, light, scale * (light + a) / (light + b))
+    bounded: np.ndarray = np.minimum(curve, 1)
+    return bounded
 
 
-def _light(perceptual_quantizer: bool) -> np.ndarray:  # noqa: FBT001  # one of two curves
-    """Make the table from 12-bit codes to linear light, 1 being diffuse white."""
-    signal = np.arange(4096, dtype=np.float64) / 4095
-    if perceptual_quantizer:
-        m1, m2, c1, c2, c3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875
-        root = signal ** (1 / m2)
-        nits = 10_000 * (np.maximum(root - c1, 0) / (c2 - c3 * root)) ** (1 / m1)
-    else:
-        a, b, c = 0.17883277, 0.28466892, 0.55991073
-        scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
-        nits = HLG_PEAK * scene**1.2
+def _pq_table() -> np.ndarray:
+    """Make the table from 12-bit codes of PQ to light, 1 being diffuse white."""
+    m1, m2, c1, c2, c3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875
+    root = (np.arange(4096) / 4095) ** (1 / m2)
+    nits = 10_000 * (np.maximum(root - c1, 0) / (c2 - c3 * root)) ** (1 / m1)
     return (nits / REFERENCE_WHITE).astype(np.float32)
+
+
+def _hlg_table() -> np.ndarray:
+    """Make the table from 12-bit codes of HLG to light before the camera, 1 being the most."""
+    signal = np.arange(4096) / 4095
+    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
+    return scene.astype(np.float32)
 
 
 def _srgb_table() -> np.ndarray:
@@ -186,4 +208,4 @@ def _srgb_table() -> np.ndarray:
     return table
 
 
-_SRGB = _srgb_table()
+_PQ, _HLG, _SRGB = _pq_table(), _hlg_table(), _srgb_table()

@@ -7,14 +7,13 @@ dynamic range.
 
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import decord
 from PIL import Image
 
 from mimicit.images import UnusablePicture
-from mimicit.video import Frame, Timeline, shown_at
+from mimicit.video import Frame, Timeline, shown_at, version_of
 
 TICK = Fraction(1, 1_000_000)
 """It gives times in seconds as floats: as fine as they can be believed."""
@@ -28,8 +27,7 @@ class DecordVideo:
 
     def __init__(self, path: Path, beat: Callable[[], None]) -> None:
         self._beat = beat
-        name = packages_distributions()["decord"][0]
-        self.decoder = f"{name} {version(name)}"
+        self.decoder = version_of("decord")
         decord.logging.set_level(decord.logging.QUIET)
         try:
             self._reader = decord.VideoReader(str(path), num_threads=1)

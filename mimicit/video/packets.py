@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from av.packet import Packet
+from av.video.stream import VideoStream
+
 from mimicit.video import Timeline
 
 
@@ -23,6 +26,7 @@ class Packets:
         time_base: Seconds a tick.
         pts: Presentation time of each packet's frame.
         dts: Decoding time of each packet.
+        sizes: Bytes of each packet.
         keys: Places of the packets that decode by themselves.
         hidden: Places of packets whose frame is not to be shown, such as those before a cut.
         order: For each frame, in the order of being shown, the place of its packet.
@@ -34,20 +38,23 @@ class Packets:
     time_base: Fraction
     pts: "array[int]" = field(default_factory=lambda: array("q"))
     dts: "array[int]" = field(default_factory=lambda: array("q"))
+    sizes: "array[int]" = field(default_factory=lambda: array("q"))
     keys: list[int] = field(default_factory=list)
     hidden: set[int] = field(default_factory=set)
     order: list[int] = field(default_factory=list)
     end: int = 0
     in_order: bool = False
     listed_end: Fraction = Fraction(0)
-    _places: dict[tuple[int, int], int] = field(default_factory=dict)
+    _places: dict[int, int] = field(default_factory=dict)
 
-    def add(self, pts: int, dts: int, duration: int, *, key: bool, shown: bool) -> None:
+    def add(self, pts: int, dts: int, packet: "Packet[VideoStream]", *, shown: bool) -> None:
         """List one more packet."""
-        place = len(self.pts)
-        self._places.setdefault((pts, dts), place)
+        place, duration, key = len(self.pts), packet.duration or 0, packet.is_keyframe
+        if packet.pos is not None:
+            self._places.setdefault(packet.pos, place)
         self.pts.append(pts)
         self.dts.append(dts)
+        self.sizes.append(packet.size)
         if key:
             self.keys.append(place)
         if not shown:
@@ -94,9 +101,16 @@ class Packets:
             duration=(self.end - zero) * self.time_base,
         )
 
-    def place_of(self, pts: int | None, dts: int | None) -> int | None:
-        """Find a packet met again after a seek; None for one that was not listed."""
-        return None if pts is None or dts is None else self._places.get((pts, dts))
+    def place_of(self, packet: "Packet[VideoStream]") -> int | None:
+        """Find a packet met again after a seek, by where it lies; None for an unknown one."""
+        place = None if packet.pos is None else self._places.get(packet.pos)
+        return place if place is not None and self.is_at(place, packet) else None
+
+    def is_at(self, place: int, packet: "Packet[VideoStream]") -> bool:
+        """Tell whether a packet is the one that was listed at a place."""
+        if place >= len(self.pts) or self.sizes[place] != packet.size:
+            return False
+        return self.in_order or self.pts[place] == packet.pts
 
     def start_of(self, place: int, earlier: int = 0) -> int:
         """Find the key frame where decoding a packet must begin.

@@ -19,9 +19,10 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
+from PIL import Image
 
 from mimicit.video import Frame, shown_at
-from mimicit.video.colour import is_hdr, to_picture
+from mimicit.video.colour import is_hdr, to_picture, turn_of
 from mimicit.video.reader import Reader
 
 SKIPPABLE = {"h264", "mpeg1video", "mpeg2video", "mpeg4"}
@@ -48,11 +49,12 @@ class PyAVVideo:
         self._skippable = codec.canonical_name in SKIPPABLE and not self._packets.in_order
         self.timeline = self._packets.timeline()
         self._rank_of = {place: rank for rank, place in enumerate(self._packets.order)}
-        self._place_at = {self._packets.pts[place]: place for place in self._packets.order}
         self._reformatter = VideoReformatter()
-        self._errors: list[int] = []
+        self._turns: dict[int, Image.Transpose | None] = {}
+        self._keys = set(self._packets.keys)
+        self._errors = list(self._reader.breaks)
         self._good: set[int] = set()
-        self._absent: set[int] = set()
+        self._lost: set[int] = set()
 
     @property
     def damaged(self) -> bool:
@@ -70,25 +72,13 @@ class PyAVVideo:
         last = len(self._packets.order) - 1
         for moment in sorted(set(moments)):
             there = moment <= self._packets.listed_end
-            (asked if there else failed).setdefault(self._shown_at(moment, last), []).append(moment)
-        while asked:
-            found = set()
-            for rank, frame in self._decode(asked.keys()):
-                found.add(rank)
-                yield self._frame(rank, frame, moments=asked[rank])
-            lost = asked.keys() - found
-            asked, again = {}, asked
-            for rank in sorted(lost):
-                # Decoded without an error, and yet no frame: it is not one that is shown.
-                silent = rank in self._absent and rank > 0
-                (asked if silent else failed).setdefault(rank - silent, []).extend(again[rank])
+            rank = min(shown_at(self.timeline.times, moment), last)
+            (asked if there else failed).setdefault(rank, []).append(moment)
+        for rank, frame in self._decode(asked.keys()):
+            yield self._frame(rank, frame, moments=asked.pop(rank))
+        for rank, those in asked.items():
+            failed.setdefault(rank, []).extend(those)
         yield from self._stand_ins(failed)
-
-    def _shown_at(self, moment: float, last: int) -> int:
-        rank = min(shown_at(self.timeline.times, moment), last)
-        while rank in self._absent and rank > 0:
-            rank -= 1
-        return rank
 
     def _stand_ins(self, failed: Mapping[int, list[float]]) -> Iterator[Frame]:
         """Decode the nearest frame that can be decoded for each that cannot."""
@@ -111,7 +101,7 @@ class PyAVVideo:
             )
             candidate = left if earlier else right
             left, right = left - earlier, right + (not earlier)
-            if candidate in self._absent or self._is_broken(self._packets.order[candidate]):
+            if candidate in self._lost or self._is_broken(self._packets.order[candidate]):
                 continue
             if candidate in self._good or any(True for _ in self._decode([candidate])):
                 return candidate
@@ -130,73 +120,120 @@ class PyAVVideo:
             time=self.timeline.times[rank],
             pts=self._packets.pts[self._packets.order[rank]],
             time_base=self._packets.time_base,
-            picture=to_picture(frame, shape, self._reformatter),
+            picture=to_picture(frame, shape, self._turn(frame), self._reformatter),
             moments=tuple(sorted(moments)),
             instead_of=tuple(sorted(instead_of)),
             tone_mapped=is_hdr(frame),
         )
 
+    def _turn(self, frame: VideoFrame) -> Image.Transpose | None:
+        if frame.rotation not in self._turns:
+            self._turns[frame.rotation] = turn_of(frame)
+        return self._turns[frame.rotation]
+
     # --------------------------------------------------------------- decoding
 
     def _decode(self, ranks: Collection[int]) -> Iterator[tuple[int, VideoFrame]]:
-        """Decode frames, and leave out those that are damaged, or never shown."""
+        """Decode frames, and leave out those that are damaged."""
         wanted = {self._packets.order[rank] for rank in ranks}
-        for earlier in (0, 1):  # what a key frame promises is not always so
-            for start, places in list(self._packets.runs(wanted, earlier)):
-                if earlier:  # judged anew
-                    known = self._errors
-                    del known[bisect_left(known, start) : bisect_right(known, places[-1])]
+        for plan in (self._together, self._apart, self._from_further_back):
+            for start, places in plan(wanted):
                 for place, frame in self._run(start, places):
                     wanted.discard(place)
                     yield self._rank_of[place], frame
-            if not wanted or self._packets.in_order:
+            if not wanted:
                 break
-        self._absent |= {self._rank_of[place] for place in wanted if not self._is_broken(place)}
+        self._lost |= {self._rank_of[place] for place in wanted}
+
+    def _together(self, wanted: Collection[int]) -> list[tuple[int, list[int]]]:
+        return list(self._packets.runs(wanted))
+
+    def _apart(self, wanted: Collection[int]) -> list[tuple[int, list[int]]]:
+        """Plan anew for frames that the decoder held back, and dropped at a later one's error."""
+        starts: dict[int, list[int]] = {}
+        for place in sorted(wanted):
+            if not self._is_broken(place):
+                starts.setdefault(self._packets.start_of(place), []).append(place)
+        return list(starts.items())
+
+    def _from_further_back(self, wanted: Collection[int]) -> list[tuple[int, list[int]]]:
+        """Plan anew as if one more key frame were needed: what it promises is not always so."""
+        if self._packets.in_order:
+            return []
+        runs = list(self._packets.runs(wanted, earlier=1))
+        for start, places in runs:  # judged anew
+            known = self._errors
+            del known[bisect_left(known, start) : bisect_right(known, places[-1])]
+        self._errors = sorted({*self._errors, *self._reader.breaks})
+        return runs
 
     def _run(self, start: int, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
-        """Decode from a key frame to the last packet wanted; yield what decodes cleanly."""
-        left, came = set(wanted), 0
+        """Decode from a key frame to the last packet wanted; yield what decodes cleanly.
+
+        A frame is held back until all that it may refer to have come out: a decoder may say only
+        then that they are corrupt.
+        """
+        in_order, left = self._packets.in_order, set(wanted)
+        came, highest = 0, -1
+        waits = {place: place + LONGEST_DELAY for place in wanted if in_order}
+        held: list[tuple[int, VideoFrame]] = []
         for place, packet in self._sent(start, wanted):
+            highest = max(highest, self._rank_of.get(place, -1))
+            if packet and place in left:
+                waits.setdefault(place, highest)
+            passed = place if in_order else -1
             for frame in self._receive(packet, place if packet else min(left, default=start)):
-                if self._packets.in_order:
-                    shown = self._packets.order[came] if came < len(self._packets.order) else -1
-                    came += 1
-                else:
-                    shown = self._place_at.get(frame.pts or 0, -1)
-                if shown < 0:
-                    continue
+                shown, came = self._place_of(frame, came), came + 1
                 if frame.is_corrupt:
-                    insort(self._errors, shown)
-                if self._is_broken(shown):
-                    continue
-                self._good.add(self._rank_of[shown])
+                    insort(self._errors, max(shown, start))
                 if shown in left:
                     left.discard(shown)
+                    held.append((shown, frame))
+                passed = max(passed, place if in_order else self._rank_of.get(shown, -1))
+            while held and (not packet or waits[held[0][0]] <= passed):
+                shown, frame = held.pop(0)
+                if not self._is_broken(shown):
+                    self._good.add(self._rank_of[shown])
                     yield shown, frame
+
+    def _place_of(self, frame: VideoFrame, came: int) -> int:
+        """Tell which packet a frame is from, if it is to be shown; else -1."""
+        order = self._packets.order
+        if self._packets.in_order:
+            return order[came] if came < len(order) else -1
+        return frame.pts if frame.pts in self._rank_of else -1
 
     def _sent(
         self, start: int, wanted: Sequence[int]
     ) -> Iterator[tuple[int, "Packet[VideoStream] | None"]]:
-        """Choose the packets that the decoder needs; None, to end with, makes it give up the last.
+        """Choose the packets that the decoder needs; None makes it give up what it holds back.
 
         Leading pictures of the first key frame refer to what was not decoded, so they are left out.
         """
-        pts, keys, needed = self._packets.pts, set(self._packets.keys), set(wanted)
-        leading, place = True, start
+        pts, needed, place = self._packets.pts, set(wanted), start
         # where frames are known by their order, those that come out last must be the right ones
-        delay = LONGEST_DELAY if self._packets.in_order else 0
-        for place, packet in self._reader.read_from(start):
-            leading = leading and (place == start or place not in keys)
-            if leading and pts[place] < pts[start]:
-                continue
-            # the second of two fields may be a packet of its own
-            free = self._skippable and place not in needed and place - 1 not in needed
-            self._reader.codec.skip_frame = "NONREF" if free else "DEFAULT"
-            yield place, packet
-            if place >= wanted[-1] + delay:
-                break
-        yield place, None
-        self._reader.codec.flush_buffers()
+        end = wanted[-1] + (LONGEST_DELAY if self._packets.in_order else 0)
+        leading = True
+        try:
+            for place, packet in self._reader.read_from(start):
+                key = place > start and place in self._keys and not self._packets.in_order
+                leading = leading and not key
+                if key and self._is_broken(place - 1):  # nothing of it is to reach any further
+                    yield place - 1, None
+                    self._reader.codec.flush_buffers()
+                    start, leading = place, True
+                if leading and pts[place] < pts[start]:
+                    continue
+                # the second of two fields may be a packet of its own
+                free = self._skippable and place not in needed and place - 1 not in needed
+                self._reader.codec.skip_frame = "NONREF" if free else "DEFAULT"
+                packet.pts = place  # which comes back with its frame
+                yield place, packet
+                if place >= end:
+                    break
+            yield place, None
+        finally:
+            self._reader.codec.flush_buffers()
 
     def _receive(self, packet: "Packet[VideoStream] | None", place: int) -> list[VideoFrame]:
         """Hand a packet to the decoder, and note its place if anything at all is wrong with it."""
@@ -215,5 +252,7 @@ class PyAVVideo:
         known = self._errors
         if not known:
             return False
-        here = bisect_right(known, place)
+        # frames that are known by their order may be decoded that much later
+        end = place + (LONGEST_DELAY if self._packets.in_order else 0)
+        here = bisect_right(known, end)
         return here > 0 and known[here - 1] >= self._packets.start_of(place)

@@ -1,5 +1,7 @@
 """Reading a video's packets with PyAV: only from files of known kinds, and from any packet on."""
 
+import itertools
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -30,12 +32,19 @@ BEAT = 128
 READ_ON = 64
 """So many packets are read over rather than sought."""
 
+LOST = 4
+"""Packets after a seek that may be unlike those listed: the first may be a part."""
+
+EMPTY_VOP = 19
+"""Bytes that an MPEG-4 frame has at most that says: the one before is still shown."""
+
 
 class Reader:
     """The packets of one video file.
 
     Attributes:
         packets: All of them, listed.
+        breaks: Places of packets before which, or in which, something is missing.
         damaged: The file is cut off, or its structure is.
     """
 
@@ -45,12 +54,14 @@ class Reader:
         av.logging.set_skip_repeated(False)
         self._path = path
         self._beat = beat
-        self._container, self.stream = _open(path)
+        self._container, self.stream, self.damaged = _open(path)
         self.packets = Packets(self.stream.time_base or Fraction(1, 1000))
         self.packets.in_order = _tells_no_pts(self._container, self.codec)
-        self.damaged = False
+        self.breaks: list[int] = []
         self._list()
         self._next = len(self.packets.pts)
+        self._ahead: list[Packet[VideoStream]] = []
+        self._seeks = True
 
     @property
     def codec(self) -> VideoCodecContext:
@@ -62,12 +73,16 @@ class Reader:
         self._container.close()
 
     def _list(self) -> None:
-        listed, stated_end = self.packets, None
+        listed, stated_end, told = self.packets, None, 0
         with av.logging.Capture(local=False) as complaints:
             try:
-                for packet in self._container.demux(self.stream):
-                    if packet.size:
-                        self._add(packet)
+                for packet in self._demux():
+                    if packet.is_corrupt:
+                        self.breaks.append(len(listed.pts))
+                    if len(complaints) > told:  # it may be of what was read ahead
+                        self.breaks += [len(listed.pts), len(listed.pts) + 1]
+                        told = len(complaints)
+                    self._add(packet)
                     if not len(listed.dts) % BEAT:
                         self._beat()
             except av.FFmpegError:
@@ -77,10 +92,22 @@ class Reader:
                 self.damaged = True  # the file ends before the last frames that its index lists
                 delay = listed.pts[0] - listed.dts[0]
                 stated_end = entries[-1].timestamp + delay + listed.typical_gap()
-        self.damaged = self.damaged or bool(complaints)
+        self.damaged = self.damaged or bool(complaints) or bool(self.breaks)
         listed.finish(stated_end)
         if not listed.order:
             raise UnusablePicture("no-frames", "the video holds no frame")
+
+    def _demux(self) -> Iterator["Packet[VideoStream]"]:
+        """Read the packets that hold anything."""
+        more = True
+        while more:
+            try:
+                for packet in self._container.demux(self.stream):
+                    if packet.size:
+                        yield packet
+                more = False
+            except IndexError:  # what was read is of a stream that began later: unknown to PyAV
+                continue
 
     def _add(self, packet: "Packet[VideoStream]") -> None:
         pts, dts = packet.pts, packet.dts
@@ -90,53 +117,75 @@ class Reader:
             dts = pts if pts is not None else len(self.packets.dts)
         if pts is None or self.packets.in_order:
             pts = dts
-        self.packets.add(
-            pts,
-            dts,
-            packet.duration or 0,
-            key=packet.is_keyframe,
-            shown=not packet.is_discard,
-        )
-        self.damaged = self.damaged or packet.is_corrupt
+        silent = not self.packets.in_order and _is_silent(self.codec, packet)
+        self.packets.add(pts, dts, packet, shown=not packet.is_discard and not silent)
 
     def read_from(self, first: int) -> Iterator[tuple[int, "Packet[VideoStream]"]]:
         """Read packets from one on, with their places, going there as cheaply as can be."""
-        if not self._next <= first <= self._next + READ_ON:
+        reads_on = self._next <= first and (first <= self._next + READ_ON or not self._seeks)
+        if not reads_on:
             self._go_to(first)
-        packets = self._container.demux(self.stream)
-        while True:
-            with av.logging.Capture():
-                try:
-                    packet = next(packets, None)
-                except av.FFmpegError:  # where listing ended, too
-                    packet = None
-            if packet is None or not packet.size:
+        while packet := self._read():
+            place = self._next
+            if not self.packets.is_at(place, packet):  # not what was listed here
+                self._seeks, self._next = False, len(self.packets.pts)
                 return
             self._next += 1
             if not self._next % BEAT:
                 self._beat()
-            if self._next > first:
-                yield self._next - 1, packet
+            if place >= first:
+                yield place, packet
+
+    def _read(self) -> "Packet[VideoStream] | None":
+        if self._ahead:
+            return self._ahead.pop()
+        with av.logging.Capture():
+            try:
+                return next(self._demux(), None)
+            except av.FFmpegError:  # where listing ended, too
+                return None
 
     def _go_to(self, first: int) -> None:
         """Go to a packet, or to one before it."""
         packets = self.packets
-        self._next = len(packets.pts)  # unknown, should this fail
-        ticks = [] if packets.in_order or not first else [packets.pts[first], packets.dts[first]]
-        for tick in ticks:
+        before = packets.keys[max(bisect_left(packets.keys, first) - 1, 0)]
+        ticks = (packets.pts[first], packets.dts[first], packets.pts[before])
+        for tick in ticks if first and self._seeks and not packets.in_order else ():
+            place = self._seek(tick)
+            if place is not None and place <= first:
+                self._next = place
+                return
+        self.close()
+        self._container, self.stream, _ = _open(self._path)
+        self._next, self._ahead = 0, []
+
+    def _seek(self, tick: int) -> int | None:
+        """Go to a time, and tell which packet lies there; it is the next that is read."""
+        self._ahead = []
+        with av.logging.Capture():
             try:
                 self._container.seek(tick, stream=self.stream, backward=True)
-                packet = next(self._container.demux(self.stream))
-                place = packets.place_of(packet.pts, packet.dts)
-                if place is not None and place <= first:
-                    self._container.seek(tick, stream=self.stream, backward=True)
-                    self._next = place
-                    return
-            except (av.FFmpegError, StopIteration):
-                continue
-        self.close()
-        self._container, self.stream = _open(self._path)
-        self._next = 0
+                for packet in itertools.islice(self._demux(), LOST):
+                    place = self.packets.place_of(packet)
+                    if place is not None:
+                        self._ahead = [packet]
+                        return place
+            except av.FFmpegError:
+                pass
+        return None
+
+
+def _is_silent(codec: VideoCodecContext, packet: "Packet[VideoStream]") -> bool:
+    """Tell whether a packet, by its own header, has no frame that is shown."""
+    if codec.name == "mpeg4":
+        return packet.size <= EMPTY_VOP
+    if codec.name.startswith(("vp8", "libvpx")) and "vp8" in codec.codec.canonical_name:
+        return not memoryview(packet)[0] & 0x10  # RFC 6386, 9.1
+    if codec.codec.canonical_name == "vp9":
+        head, tail = memoryview(packet)[0], memoryview(packet)[-1]
+        several, repeats, shows = tail & 0xE0 == 0xC0, head & 0x08, head & 0x02
+        return not several and not repeats and not shows
+    return False
 
 
 def _tells_no_pts(container: InputContainer, codec: VideoCodecContext) -> bool:
@@ -144,20 +193,22 @@ def _tells_no_pts(container: InputContainer, codec: VideoCodecContext) -> bool:
     return container.format.name == "avi" and bool(codec.has_b_frames)
 
 
-def _open(path: Path) -> tuple[InputContainer, VideoStream]:
-    """Open a file and its best video, all else in it switched off.
+def _open(path: Path) -> tuple[InputContainer, VideoStream, bool]:
+    """Open a file and its best video, all else in it switched off; tell whether it is damaged.
 
     Raises:
         UnusablePicture: `not-a-video`, `no-video` or `unknown-codec`.
     """
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-    with av.logging.Capture(local=False):
+    with av.logging.Capture(local=False) as complaints:
         try:
             container = av.open(str(path), container_options=options, metadata_errors="replace")
         except (av.FFmpegError, ValueError) as error:
             raise UnusablePicture(
                 "not-a-video", "no container that is read, or one that is cut off"
             ) from error
+    # Decoders complain, too, of what they saw of a broadcast before its first key frame.
+    damaged = any(name == container.format.name for _, name, _ in complaints)
     videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not videos:
         container.close()
@@ -173,4 +224,4 @@ def _open(path: Path) -> tuple[InputContainer, VideoStream]:
         raise UnusablePicture("unknown-codec", "there is no decoder for the video")
     codec.thread_count = 1  # the processes are as many as the cores
     codec.options = dict(STRICT)
-    return container, stream
+    return container, stream, damaged
