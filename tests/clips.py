@@ -250,9 +250,23 @@ def joined(path: Path) -> Rendered:
     narrow = render(path, Clip(frames=20, start=Fraction(1)))
     head = path.read_bytes()
     wide = render(path, Clip(frames=20, first=20, size=(256, 144), start=Fraction(9, 5)))
-    path.write_bytes(head + path.read_bytes())
+    path.write_bytes(head + continued(head, path.read_bytes()))
     times = narrow.times + tuple(time + Fraction(4, 5) for time in wide.times)
     return Rendered(path, times, narrow.numbers + wide.numbers)
+
+
+def continued(head: bytes, tail: bytes) -> bytes:
+    """Go on counting the packets of a transport stream where another stops."""
+    data, last, shifts = bytearray(tail), dict[int, int](), dict[int, int]()
+    for packets, of in ((head, last), (tail, shifts)):
+        for at in range(0, len(packets), 188):
+            programme, count = int.from_bytes(packets[at + 1 : at + 3]) & 0x1FFF, packets[at + 3]
+            if of is last:
+                last[programme] = count
+                continue
+            shift = shifts.setdefault(programme, last.get(programme, -1) + 1 - count)
+            data[at + 3] = count & 0xF0 | (count + shift) & 0x0F
+    return bytes(data)
 
 
 def several(path: Path) -> Rendered:
@@ -393,7 +407,7 @@ OPEN = {"x264-params": "open-gop=1:scenecut=0"}
 REFRESH = {"intra-refresh": "1"}
 REFRESHED = Clip(frames=60, gop=20, bframes=0, options=REFRESH)
 FULL = Clip(pix_fmt="yuvj420p", full=True, bframes=0)
-WIDE = {"colorprim": "bt2020", "colormatrix": "bt2020nc", "range": "limited"}
+WIDE = {"colorprim": "bt2020", "colormatrix": "bt2020nc", "range": "limited", "crf": "16"}
 BRIGHT = Clip(codec="libx265", pix_fmt="yuv420p10le")
 CLIPS: Mapping[str, Clip | Callable[[Path], Rendered]] = {
     "constant.mp4": Clip(),

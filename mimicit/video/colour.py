@@ -72,7 +72,7 @@ def to_picture(
         frame,
         width=width,
         height=height,
-        format="rgb48le" if hdr else "rgb24",
+        format="rgb48le" if hdr else "gbrp",
         src_colorspace=_matrix(frame),
         dst_colorspace=Colorspace.ITU709,
         src_color_range=_range(frame),
@@ -124,10 +124,13 @@ def turn_of(frame: VideoFrame) -> Image.Transpose | None:
 
 
 def _picture(shown: VideoFrame) -> Image.Image:
-    plane = shown.planes[0]
-    return Image.frombuffer(
-        "RGB", (shown.width, shown.height), bytes(plane), "raw", "RGB", plane.line_size, 1
+    """Put three planes together: swscale makes them twice as fast as pixels, and the same."""
+    size = shown.width, shown.height
+    green, blue, red = (
+        Image.frombuffer("L", size, bytes(plane), "raw", "L", plane.line_size, 1)
+        for plane in shown.planes
     )
+    return Image.merge("RGB", (red, green, blue))
 
 
 # ------------------------------------------------------------- high dynamic range

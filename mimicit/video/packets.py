@@ -8,7 +8,7 @@ before it, and needs what came before it.
 import itertools
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -126,16 +126,14 @@ class Packets:
             number -= 1
         return self.keys[max(number - earlier, 0)]
 
-    def runs(self, places: Iterable[int], earlier: int = 0) -> Iterator[tuple[int, list[int]]]:
+    def runs(self, places: Iterable[int], earlier: int = 0) -> list[tuple[int, list[int]]]:
         """Group packets into runs that are decoded in one go: (first packet, packets wanted)."""
-        start, wanted = -1, list[int]()
+        runs: list[tuple[int, list[int]]] = []
         for place in sorted(places):
-            begins = self.start_of(place, earlier)
-            if wanted and begins > wanted[-1]:
-                yield start, wanted
-                start, wanted = begins, []
-            elif not wanted:
-                start = begins
-            wanted.append(place)
-        if wanted:
-            yield start, wanted
+            start, wanted = self.start_of(place, earlier), [place]
+            while runs and start <= runs[-1][1][-1] + 1:
+                before, others = runs.pop()
+                others += wanted
+                start, wanted = min(before, start), others
+            runs.append((start, wanted))
+        return runs

@@ -146,7 +146,7 @@ class PyAVVideo:
         self._lost |= {self._rank_of[place] for place in wanted}
 
     def _together(self, wanted: Collection[int]) -> list[tuple[int, list[int]]]:
-        return list(self._packets.runs(wanted))
+        return self._packets.runs(wanted)
 
     def _apart(self, wanted: Collection[int]) -> list[tuple[int, list[int]]]:
         """Plan anew for frames that the decoder held back, and dropped at a later one's error."""
@@ -160,7 +160,7 @@ class PyAVVideo:
         """Plan anew as if one more key frame were needed: what it promises is not always so."""
         if self._packets.in_order:
             return []
-        runs = list(self._packets.runs(wanted, earlier=1))
+        runs = self._packets.runs(wanted, earlier=1)
         for start, places in runs:  # judged anew
             known = self._errors
             del known[bisect_left(known, start) : bisect_right(known, places[-1])]

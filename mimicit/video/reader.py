@@ -52,9 +52,9 @@ class Reader:
         # What a decoder complains about is looked at here; it is not for the terminal.
         av.logging.set_level(av.logging.ERROR)
         av.logging.set_skip_repeated(False)
-        self._path = path
+        self._path = path.absolute()  # whatever its name, it is no address
         self._beat = beat
-        self._container, self.stream, self.damaged = _open(path)
+        self._container, self.stream, self.damaged = _open(self._path)
         self.packets = Packets(self.stream.time_base or Fraction(1, 1000))
         self.packets.in_order = _tells_no_pts(self._container, self.codec)
         self.breaks: list[int] = []
@@ -150,7 +150,7 @@ class Reader:
         packets = self.packets
         before = packets.keys[max(bisect_left(packets.keys, first) - 1, 0)]
         ticks = (packets.pts[first], packets.dts[first], packets.pts[before])
-        for tick in ticks if first and self._seeks and not packets.in_order else ():
+        for tick in ticks if self._seeks and not packets.in_order else ():
             place = self._seek(tick)
             if place is not None and place <= first:
                 self._next = place
