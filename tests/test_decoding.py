@@ -59,15 +59,20 @@ def test_a_decoder_that_always_fails_is_a_verdict_and_the_next_picture_is_fine(
     monkeypatch: pytest.MonkeyPatch, number: int, problem: str
 ) -> None:
     monkeypatch.setattr(decoding, "TIMEOUT_SECONDS", 1.0)
+    buffer = io.BytesIO()
+    Image.new("L", (6_000, 6_000), 1).save(buffer, "PNG", compress_level=1)  # takes a while
     decoder = Decoder()
     saboteur = Saboteur(decoder, number)
     saboteur.start()
-    assert decoder.examine("a", picture(1)).problem == problem
-    saboteur.stopping.set()
-    saboteur.join()
-    monkeypatch.undo()
-    assert decoder.examine("b", picture(2)).problem == ""
-    decoder.stop()
+    try:
+        assert decoder.examine("a", buffer.getvalue()).problem == problem
+        saboteur.stopping.set()
+        saboteur.join()
+        monkeypatch.undo()
+        assert decoder.examine("b", picture(2)).problem == ""
+    finally:
+        saboteur.stopping.set()
+        decoder.stop()
 
 
 def test_a_decoder_that_dies_once_is_asked_again_so_that_chance_decides_nothing() -> None:
