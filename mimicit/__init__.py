@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mimicit.config import BuildConfig, Endpoint, SourceConfig
     from mimicit.context_linker import LinkSpec, link
     from mimicit.dataset import Dataset, Example, load
-    from mimicit.errors import MimicitError
+    from mimicit.errors import MimicitError, Problem, SourceError
     from mimicit.image_store import ImageStore
     from mimicit.pipeline import Summary, build
     from mimicit.validate import find_problems
@@ -30,7 +30,9 @@ __all__ = [
     "ImageStore",
     "LinkSpec",
     "MimicitError",
+    "Problem",
     "SourceConfig",
+    "SourceError",
     "Summary",
     "build",
     "find_problems",
@@ -46,7 +48,9 @@ _HOMES = {
     "ImageStore": "image_store",
     "LinkSpec": "context_linker",
     "MimicitError": "errors",
+    "Problem": "errors",
     "SourceConfig": "config",
+    "SourceError": "errors",
     "Summary": "pipeline",
     "build": "pipeline",
     "find_problems": "validate",

@@ -35,11 +35,15 @@ class Pending:
     key: str
 
 
+Written = Instruction | Rejection | Pending | Reply
+"""What comes of a scene."""
+
+
 class Author(Protocol):
     """Makes the exchanges of scenes."""
 
-    def write(self, scene: Scene) -> Iterator[Instruction | Rejection | Pending]:
-        """Give a scene's instructions, and what was turned away or is pending."""
+    def write(self, scene: Scene) -> Iterator[Written]:
+        """Give a scene's instructions, what was turned away or is pending, and replies used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class TemplatesAuthor:
 
     seed: int
 
-    def write(self, scene: Scene) -> Iterator[Instruction | Rejection | Pending]:
+    def write(self, scene: Scene) -> Iterator[Written]:
         """Give what the annotations support."""
         exchanges = templates.write(scene, self.seed)
         if not exchanges:
@@ -93,7 +97,7 @@ class TeacherAuthor:
         self._media = media
         self._kept = kept
 
-    def write(self, scene: Scene) -> Iterator[Instruction | Rejection | Pending]:
+    def write(self, scene: Scene) -> Iterator[Written]:
         """Give what the replies in the journal come to. Asks nobody."""
         messages = self.messages(scene)
         if isinstance(messages, Rejection):
@@ -107,6 +111,7 @@ class TeacherAuthor:
             if attempt.reply is None:
                 yield Pending(scene.id, key)
                 continue
+            yield attempt.reply
             try:
                 found = replies.read(attempt.reply)
             except replies.UnusableReply as error:
@@ -226,7 +231,7 @@ class _Making:
             image_ids=[ref.id for ref in scene.images],
             rel_ins_ids=[],
             source=scene.source,
-            split="train",
+            split=scene.split,
             language=scene.language,
             kind=exchange.kind,
             scene_id=scene.id,

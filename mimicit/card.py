@@ -1,22 +1,38 @@
 """The dataset card: README.md with the YAML that `load_dataset` and the Hub read.
 
 Format: https://huggingface.co/docs/hub/datasets-cards. Every table that has rows is a config, with
-its features written out and its number of rows, which `datasets` checks when it loads.
+its features written out and the rows of each of its splits, which `datasets` checks when it loads.
+What follows the YAML is for people, and put into words by `mimicit.card_text`.
 """
 
+import hashlib
+import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, get_args
 
+import pyarrow.parquet as pq
 import yaml
 
-from mimicit.config import BuildConfig, SourceConfig
-from mimicit.generators import find
-from mimicit.tables import card_features
-from mimicit.writer import SPLIT, FileEntry, count_rows
+from mimicit import card_text
+from mimicit.config import BuildConfig
+from mimicit.schema import Instruction
+from mimicit.tables import TABLES, card_features
+from mimicit.writer import FileEntry
+
+SPLITS: tuple[str, ...] = get_args(Instruction.model_fields["split"].annotation)
+"""Every split, in the order in which a card lists them."""
+
+EXAMPLES = 3
+"""Instructions that a card shows."""
+
+_SHOWN = ("id", "instruction", "answer", "image_ids", "rel_ins_ids", "source", "kind")
+
+Rows = dict[str, dict[str, int]]
+"""Number of rows by table and split."""
 
 HUB_LICENCES = frozenset(
     {"CC0-1.0", "CC-BY-2.0", "CC-BY-3.0", "CC-BY-4.0", "CC-BY-SA-3.0", "CC-BY-SA-4.0"}
@@ -26,30 +42,49 @@ HUB_LICENCES = frozenset(
 
 @dataclass(slots=True)
 class Tally:
-    """What is counted while a dataset is assembled, for its card and for the summary."""
+    """What is counted while a dataset is assembled, for its card and for the summary.
+
+    Attributes:
+        kinds: Instructions by the kind of their question; and so on by language, split, source.
+        licences: Pictures by licence.
+        rejected: Records that were turned away, by stage and reason.
+        strategies: In-context examples by the strategy that found them.
+        prompts: Digest of each source's prompt file, or of the templates' wording.
+        links: In-context examples, over all instructions.
+        equal_pictures: Pictures equal to another one under a different id.
+        pending: Requests without a reply.
+        replies: Replies that were read, whether or not something of them was kept.
+        input_tokens: Tokens of their requests.
+        output_tokens: Tokens of the replies themselves.
+    """
 
     kinds: Counter[str] = field(default_factory=Counter)
     licences: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
     strategies: Counter[str] = field(default_factory=Counter)
+    splits: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
+    prompts: dict[str, str] = field(default_factory=dict)
     links: int = 0
     equal_pictures: int = 0
     pending: int = 0
+    replies: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
 def write_card(
     directory: Path, entries: Sequence[FileEntry], tally: Tally, config: BuildConfig
 ) -> None:
-    """Write `README.md` for the tables listed."""
-    counts = {table: rows for table, rows in count_rows(entries).items() if rows}
-    front = yaml.safe_dump(_front_matter(counts, entries, tally, config), sort_keys=False)
-    text = f"---\n{front}---\n\n{_body(counts, tally, config)}"
-    (directory / "README.md").write_text(text, encoding="utf-8")
+    """Write `README.md` for the tables listed, all of which are there."""
+    front = yaml.safe_dump(_front_matter(entries, tally, config), sort_keys=False)
+    text = f"---\n{front}---\n\n{_body(directory, entries, tally, config)}"
+    (directory / "README.md").write_text(text, encoding="utf-8", newline="\n")
 
 
-def read_counts(card: str) -> dict[str, int]:
-    """Read from a card how many rows each table is said to have.
+def read_counts(card: str) -> Rows:
+    """Read from a card how many rows each split of each table is said to have.
 
     Raises:
         ValueError: the card has no YAML, or not of this form, or it sends `datasets` elsewhere
@@ -58,157 +93,190 @@ def read_counts(card: str) -> dict[str, int]:
     found = re.match(r"---\n(.*?)\n---\n", card, re.DOTALL)
     try:
         front = yaml.safe_load(found[1] if found else "")
-        counts = {
-            entry["config_name"]: sum(s["num_examples"] for s in entry["splits"])
+        pairs = [
+            (entry["config_name"], [(s["name"], s["num_examples"]) for s in entry["splits"]])
             for entry in front["dataset_info"]
-        }
+        ]
+        counts = {table: dict(splits) for table, splits in pairs}
     except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise ValueError("no dataset_info with the number of rows of each table") from error
-    if front.get("configs") != _configs(counts):
+        raise ValueError("no dataset_info with the number of rows of each split") from error
+    if len(counts) < len(pairs) or any(len(counts[t]) < len(splits) for t, splits in pairs):
+        raise ValueError("its dataset_info counts something twice")
+    if front.get("configs") not in [_configs(counts, form) for form in (".parquet", ".jsonl")]:
         raise ValueError("its configs do not name the shards of the tables that it counts")
     return counts
 
 
-def _configs(tables: Iterable[str]) -> list[dict[str, Any]]:
+# -------------------------------------------------------------- the front matter
+
+
+def _place(entry: FileEntry) -> tuple[str, str]:
+    """Read the table and the split of a shard off its name."""
+    folder, _, name = entry.path.partition("/")
+    return folder, name.partition("-")[0]
+
+
+def _add_up(entries: Sequence[FileEntry]) -> tuple[Rows, Rows]:
+    """Add up the rows and the bytes of each split of each table, empty ones left out."""
+    rows, sizes = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for entry in entries:
+        if entry.rows:
+            rows[_place(entry)] += entry.rows
+            sizes[_place(entry)] += entry.bytes
+    tables = [table for table in TABLES if any(place[0] == table for place in rows)]
+    order = {table: [s for s in SPLITS if (table, s) in rows] for table in tables}
+    return (
+        {table: {split: rows[table, split] for split in order[table]} for table in tables},
+        {table: {split: sizes[table, split] for split in order[table]} for table in tables},
+    )
+
+
+def _form(entries: Sequence[FileEntry]) -> str:
+    """Tell how the tables of text are written: `.parquet` or `.jsonl`."""
+    return next(
+        PurePosixPath(e.path).suffix for e in entries if e.rows and _place(e)[0] == "instructions"
+    )
+
+
+def _configs(rows: Mapping[str, Mapping[str, int]], form: str) -> list[dict[str, Any]]:
+    """List where `datasets` finds each table.
+
+    It reads all of a directory's tables with one builder, so that pictures, which are always in
+    Parquet, cannot stand beside tables in JSON Lines: they are loaded by themselves then.
+    """
     return [
         {
             "config_name": table,
             **({"default": True} if table == "instructions" else {}),
-            "data_files": [{"split": SPLIT, "path": f"{table}/{SPLIT}-*.parquet"}],
+            "data_files": [
+                {"split": split, "path": f"{table}/{split}-*{form}"} for split in splits
+            ],
         }
-        for table in tables
+        for table, splits in rows.items()
+        if table != "images" or form == ".parquet"
     ]
 
 
-def _title(config: BuildConfig) -> str:
-    return (
-        f"In-context instructions from {', '.join(dict.fromkeys(s.name for s in config.sources))}"
-    )
-
-
 def _front_matter(
-    counts: dict[str, int], entries: Sequence[FileEntry], tally: Tally, config: BuildConfig
+    entries: Sequence[FileEntry], tally: Tally, config: BuildConfig
 ) -> dict[str, Any]:
+    rows, sizes = _add_up(entries)
     licences = [licence for licence in tally.licences if licence]
     single = licences[0] if len(tally.licences) == 1 and licences else ""
-    rows = counts["instructions"]
-    sizes = [
+    total = sum(rows["instructions"].values())
+    bounds = [
         (1_000, "n<1K"),
         (10_000, "1K<n<10K"),
         (100_000, "10K<n<100K"),
         (1_000_000, "100K<n<1M"),
+        (10_000_000, "1M<n<10M"),
     ]
     return {
-        "pretty_name": _title(config),
+        "pretty_name": card_text.title(config),
         "license": single.lower() if single in HUB_LICENCES else "other",
         "language": sorted(tally.languages),
         "task_categories": ["visual-question-answering", "image-text-to-text"],
-        "size_categories": [next((name for bound, name in sizes if rows < bound), "n>1M")],
+        "size_categories": [next((n for bound, n in bounds if total < bound), "10M<n<100M")],
         "tags": ["mimic-it", "in-context-learning", "instruction-tuning", "mimicit"],
-        "configs": _configs(counts),
+        "configs": _configs(rows, _form(entries)),
         "dataset_info": [
             {
                 "config_name": table,
                 "features": card_features(table),
                 "splits": [
-                    {
-                        "name": SPLIT,
-                        "num_bytes": sum(
-                            e.bytes for e in entries if e.path.startswith(f"{table}/")
-                        ),
-                        "num_examples": count,
-                    }
+                    {"name": split, "num_bytes": sizes[table][split], "num_examples": count}
+                    for split, count in splits.items()
                 ],
             }
-            for table, count in counts.items()
+            for table, splits in rows.items()
         ],
     }
 
 
-def _body(counts: dict[str, int], tally: Tally, config: BuildConfig) -> str:
-    parts = [
-        f"# {_title(config)}\n",
-        "Questions and answers about pictures, each with in-context examples to show before it. "
-        "Made with mimicit" + (f" on {config.date}.\n" if config.date else ".\n"),
-        _table(
-            ("table", "rows", "what a row is"), [(t, f"{n:,}", ROWS[t]) for t, n in counts.items()]
+# ------------------------------------------------------------- for people to read
+
+
+def _body(directory: Path, entries: Sequence[FileEntry], tally: Tally, config: BuildConfig) -> str:
+    rows, _ = _add_up(entries)
+    divided = len(rows["instructions"]) > 1
+    sections = [
+        f"# {card_text.title(config)}\n",
+        card_text.summary(rows, tally.links, card_text.author(config), config.date),
+        card_text.how_to_load(divided=divided, lines=_form(entries) == ".jsonl"),
+        card_text.examples(_examples(directory, entries)),
+        card_text.contents(tally.kinds, tally.sources, tally.languages, tally.strategies),
+        "## How it was made\n",
+        *_making(tally, config),
+        "## Splits\n\n" + card_text.splits(config.split, rows["instructions"]),
+        "## Licences\n\n" + card_text.licences(tally.licences, config.allow_licences),
+        "## What was turned away\n\n" + card_text.turned_away(tally.rejected),
+        "## Limits\n\n"
+        + card_text.limits(
+            config,
+            by_words="similar-text" in tally.strategies,
+            equal_pictures=tally.equal_pictures,
+            pending=tally.pending,
+            replies=tally.replies,
         ),
-        HOW_TO_LOAD,
-        "## What is in it\n",
-        _table(("kind of question", "instructions"), _ranked(tally.kinds)),
-        _table(("licence of the picture", "pictures"), _ranked(tally.licences, empty="not stated")),
+        "## Where it comes from\n\n" + card_text.origins(config),
     ]
-    if config.teacher != "templates":
-        parts.insert(2, _teacher(config, tally.pending))
-    if tally.strategies:
-        parts.append(
-            _table(("in-context examples found by", "examples"), _ranked(tally.strategies))
-        )
-    if tally.rejected:
-        rejected = [
-            (stage, reason, f"{n:,}") for (stage, reason), n in sorted(tally.rejected.items())
-        ]
-        parts.append("## What was turned away\n")
-        parts.append("Every record that could not be used is a row of the `rejected` table.\n")
-        parts.append(_table(("stage", "reason", "records"), rejected))
-    if tally.equal_pictures:
-        parts.append(
-            f"{tally.equal_pictures:,} pictures are byte for byte equal to another one under a "
-            "different id; they are kept as they came.\n"
-        )
-    parts.append("## Where it comes from\n")
-    parts += [f"- `{s.name}`: {_origin(s)}" for s in config.sources]
-    parts.append("\n`mimicit build --config build.yaml` makes it again.\n")
-    return "\n".join(parts)
+    return "\n".join(sections)
 
 
-def _teacher(config: BuildConfig, pending: int) -> str:
-    sees = "which was shown the pictures" if config.vision else "which did not see the pictures"
-    text = (
-        f"Written by the model {_cell(config.teacher_name)}, {sees}; its mistakes are in it. "
-        "`prompt_sha256` says which prompt was asked, `request_key` which reply a row comes from.\n"
-    )
-    if pending:
-        text += f"\n**Partial**: {pending:,} requests had no reply yet when this was made.\n"
-    return text
+def _making(tally: Tally, config: BuildConfig) -> Iterator[str]:
+    """Say how it was made, by which words, and what that cost."""
+    asked = config.teacher != "templates"
+    yield card_text.how_made(config)
+    if tally.prompts:
+        what = "its prompt" if asked else "the wording of the rules"
+        yield card_text.digests(what, tally.prompts)
+    if asked:
+        tokens = (tally.input_tokens, tally.output_tokens)
+        yield card_text.cost(config.model or "", tally.replies, *tokens)
 
 
-ROWS = {
-    "instructions": "a question, its answer, the ids of its pictures and of its examples",
-    "images": "a picture, its file unchanged",
-    "links": "why an instruction has the examples it has",
-    "rejected": "something that was turned away, and why",
-}
+def _examples(
+    directory: Path, entries: Sequence[FileEntry]
+) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Choose the instructions to show, each with its in-context examples.
 
-HOW_TO_LOAD = """\
-```python
-from datasets import load_dataset
-
-instructions = load_dataset("DIRECTORY", split="train")      # text and ids
-images = load_dataset("DIRECTORY", "images", split="train")  # image_id and image
-
-import mimicit
-
-for example in mimicit.load("DIRECTORY"):  # pictures and in-context examples resolved
-    example.instruction, example.answer, example.images, example.context
-```
-"""
-
-
-def _origin(source: SourceConfig) -> str:
-    return "the sample that ships with mimicit." if source.sample else find(source.name).origin
-
-
-def _ranked(counter: Counter[str], empty: str = "") -> list[tuple[str, str]]:
-    ranked = sorted(counter.items(), key=lambda item: (-item[1], item[0]))
-    return [(name or empty, f"{count:,}") for name, count in ranked]
+    They are of different sources, kinds and pictures where there are such, and have in-context
+    examples where any do; among those a hash of their ids decides.
+    """
+    shards = [e for e in entries if e.rows and _place(e)[0] == "instructions"]
+    train = [directory / e.path for e in shards if _place(e)[1] == SPLITS[0]]
+    first: dict[tuple[str, str], tuple[bool, str, dict[str, Any]]] = {}
+    for row in _read(train or [directory / e.path for e in shards]):
+        digest = hashlib.sha256(row["id"].encode()).hexdigest()
+        rank = (not row["rel_ins_ids"], digest, row)
+        best = first.get((row["source"], row["kind"]))
+        if best is None or rank[:2] < best[:2]:
+            first[row["source"], row["kind"]] = rank
+    chosen: list[dict[str, Any]] = []
+    while first and len(chosen) < EXAMPLES:
+        chosen.append(first.pop(min(first, key=lambda place: _rank(first[place], chosen)))[2])
+    wanted = {name for row in chosen for name in row["rel_ins_ids"]}
+    context = {row["id"]: row for row in _read(train) if row["id"] in wanted} if wanted else {}
+    return [(r, [context[i] for i in r["rel_ins_ids"] if i in context]) for r in chosen]
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *([_cell(text) for text in row] for row in rows)]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+def _rank(
+    candidate: tuple[bool, str, dict[str, Any]], chosen: Sequence[Mapping[str, Any]]
+) -> tuple[object, ...]:
+    """Say how much a candidate adds to what was chosen before it: least first."""
+    bare, digest, row = candidate
+    again = [any(row[key] == other[key] for other in chosen) for key in ("source", "kind")]
+    pictures = {name for other in chosen for name in other["image_ids"]}
+    return bare, *again, not pictures.isdisjoint(row["image_ids"]), digest
 
 
-def _cell(text: str) -> str:
-    """Keep text from a source inside its table cell."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")[:120]
+def _read(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    """Read instructions, as much of them as is shown, a few at a time."""
+    for path in paths:
+        if path.suffix == ".jsonl":
+            with path.open(encoding="utf-8") as file:
+                yield from map(json.loads, file)
+            continue
+        with pq.ParquetFile(path) as parquet:
+            for batch in parquet.iter_batches(1024, columns=_SHOWN):
+                yield from batch.to_pylist()

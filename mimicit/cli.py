@@ -14,6 +14,7 @@ from mimicit import __version__
 from mimicit import cli_options as opt
 from mimicit.cli_asking import plan, prompts
 from mimicit.cli_journal import journal
+from mimicit.cli_trace import trace
 from mimicit.errors import InvalidDataset, MimicitError, UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(plan)
+app.command()(trace)
 app.add_typer(prompts, name="prompts")
 app.add_typer(journal, name="journal")
 
@@ -86,6 +88,9 @@ def build(
     strip_metadata: opt.StripMetadata = None,
     salvage: opt.Salvage = None,
     skip_frames: opt.SkipFrames = [],  # noqa: B006
+    allow_licence: opt.AllowLicence = [],  # noqa: B006
+    split: opt.Split = None,
+    form: opt.Format = None,
     media_cache: opt.MediaCache = None,
     teacher_id: opt.TeacherId = None,
     journal: opt.Journal = None,
@@ -138,6 +143,9 @@ def build(
         "strip_metadata": strip_metadata,
         "salvage": salvage,
         "skip_frames": skip_frames or None,
+        "allow_licences": allow_licence or None,
+        "split": split,
+        "format": form,
         "teacher_id": teacher_id,
         "link": link,
         "shots": shots,
@@ -177,6 +185,7 @@ def _print_summary(summary: "Summary", model: str | None) -> None:
         ("scenes", f"{summary.scenes:,}"),
         *_asked_lines(summary, model),
         ("instructions", f"{summary.instructions:,}"),
+        *_split_lines(summary),
         ("images", f"{summary.images:,}"),
         *_equal_lines(summary),
         ("links", f"{summary.links:,} in-context examples"),
@@ -199,6 +208,12 @@ def _print_summary(summary: "Summary", model: str | None) -> None:
         f'  load the pictures   datasets.load_dataset("{summary.out}", "images")\n'
         f'  load examples       mimicit.load("{summary.out}")[0].context'
     )
+
+
+def _split_lines(summary: "Summary") -> list[tuple[str, str]]:
+    if list(summary.splits) == ["train"]:
+        return []
+    return [(f"  {split}", f"{count:,}") for split, count in summary.splits.items()]
 
 
 def _equal_lines(summary: "Summary") -> list[tuple[str, str]]:
@@ -231,13 +246,33 @@ def _asked_lines(summary: "Summary", model: str | None) -> list[tuple[str, str]]
 
 
 @app.command()
-def validate(directory: Annotated[Path, typer.Argument(help="A dataset directory.")]) -> None:
+def validate(
+    directory: Annotated[Path, typer.Argument(help="A dataset directory.")],
+    decode: Annotated[
+        str,
+        typer.Option(
+            metavar="[all|sample|none]",
+            help="Which pictures are decoded and compared with their rows: all, 1,000, or none.",
+        ),
+    ] = "all",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print each violation as a JSON object on a line.")
+    ] = False,
+) -> None:
     """List what breaks a dataset's rules; exit with 4 if anything does."""
+    from typing import get_args
+
+    from mimicit.gate.pictures import Decode
     from mimicit.validate import find_problems
 
-    problems = find_problems(directory)
+    if decode not in get_args(Decode):
+        raise UsageError(f"--decode takes {', '.join(get_args(Decode))}, not {decode!r}")
+    problems = find_problems(directory, decode=decode)  # type: ignore[arg-type]  # just checked
     for problem in problems:
-        print(problem)  # noqa: T201
+        line = json.dumps(problem._asdict(), ensure_ascii=False) if as_json else str(problem)
+        print(line)  # noqa: T201
+    if as_json and not problems:
+        return
     if problems:
         _say(f"mimicit: {directory} breaks its rules in {len(problems):,} place(s)")
         sys.exit(InvalidDataset.exit_code)

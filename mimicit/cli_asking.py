@@ -42,6 +42,8 @@ def plan(
     send_max_side: opt.SendMaxSide = None,
     salvage: opt.Salvage = None,
     skip_frames: opt.SkipFrames = [],  # noqa: B006
+    allow_licence: opt.AllowLicence = [],  # noqa: B006
+    split: opt.Split = None,
     media_cache: opt.MediaCache = None,
     teacher_id: opt.TeacherId = None,
     journal: opt.Journal = None,
@@ -63,6 +65,8 @@ def plan(
         "send_max_side": send_max_side,
         "salvage": salvage,
         "skip_frames": skip_frames or None,
+        "allow_licences": allow_licence or None,
+        "split": split,
         "teacher_id": teacher_id,
         "limit": limit,
         "only": only or None,

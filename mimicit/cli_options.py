@@ -128,6 +128,32 @@ SkipFrames = Annotated[
     list[str],
     typer.Option(help="Leave out frames of videos: dark or duplicate; may be repeated."),
 ]
+AllowLicence = Annotated[
+    list[str],
+    typer.Option(
+        help="Use only pictures under this licence, such as CC0-1.0 or CC-BY-[0-9]*; may be "
+        "repeated. `unknown` is one that is not stated.  [default: any]",
+        show_default=False,
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME=SHARE,…",
+        help="Divide the dataset, as train=0.98,val=0.01,test=0.01: by a hash of image, video or "
+        "album, so that more data move nothing.  [default: all in train]",
+        show_default=False,
+    ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="[parquet|jsonl]",
+        help="How text is written; pictures are Parquet always.  [default: parquet]",
+        show_default=False,
+    ),
+]
 MediaCache = Annotated[
     Path | None,
     typer.Option(

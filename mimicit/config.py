@@ -13,6 +13,7 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -22,6 +23,7 @@ from pydantic import (
 
 from mimicit.errors import UsageError
 from mimicit.schema import Parameter
+from mimicit.splits import check_shares, parse_shares
 from mimicit.stored import StoreForm
 
 RESERVED = frozenset(["model", "messages", "n", "stream", "stream_options", "response_format"])
@@ -39,6 +41,15 @@ def _plain_parameters(parameters: dict[str, Parameter]) -> dict[str, Parameter]:
 
 Parameters = Annotated[dict[str, Parameter], AfterValidator(_plain_parameters)]
 """Parameters of a request by name, such as temperature; None drops one."""
+
+
+def _read_shares(shares: object) -> object:
+    """Take shares as a user types them on the command line as well."""
+    return parse_shares(shares) if isinstance(shares, str) else shares
+
+
+Shares = Annotated[dict[str, float], BeforeValidator(_read_shares), AfterValidator(check_shares)]
+"""Part of the groups by split."""
 
 
 class SourceConfig(BaseModel):
@@ -79,6 +90,10 @@ class BuildConfig(BaseModel):
         strip_metadata: Store pictures without EXIF, GPS and the like; pixels stay as they are.
         salvage: Use what can be decoded of a picture that is cut off.
         skip_frames: What frames of videos are left out.
+        allow_licences: Licences that pictures may have, as patterns such as `CC-BY-[0-9]*`; a
+            scene with a picture of any other is turned away. Empty for any licence.
+        split: Part of the groups for each split; empty for all in train.
+        format: How instructions, links and rejections are written; pictures are Parquet always.
         link: Link strategies, such as `same-group,similar-text`; None for each source's own.
         shots: In-context examples an instruction gets at most.
         seed: Varies wording and random links.
@@ -103,6 +118,9 @@ class BuildConfig(BaseModel):
     strip_metadata: bool = False
     salvage: bool = False
     skip_frames: list[Literal["dark", "duplicate"]] = []
+    allow_licences: list[str] = []
+    split: Shares = {}
+    format: Literal["parquet", "jsonl"] = "parquet"
     link: str | None = None
     shots: int = Field(default=3, ge=0, le=64)
     seed: int = 0

@@ -13,16 +13,16 @@ leaves empty.
 import hashlib
 import itertools
 from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from mimicit.encoders import LENGTH, TextVectors
+from mimicit.catalogue import Catalogue, Linkable, Sharing
+from mimicit.encoders import LENGTH
 from mimicit.errors import UsageError
 from mimicit.neighbours import nearest
-from mimicit.schema import Instruction, Links
+from mimicit.schema import Links
 
 DEFAULT_SHOTS = 3
 
@@ -59,58 +59,6 @@ class LinkSpec:
         return ",".join(self.strategies)
 
 
-@dataclass(slots=True)
-class Catalogue:
-    """What linking keeps of every instruction: its place, its keys and its scene's words.
-
-    Scenes, pictures and groups are small integers; nothing else of a row is held.
-    """
-
-    ids: list[str] = field(default_factory=list)
-    kinds: list[str] = field(default_factory=list)
-    questions: list[bytes] = field(default_factory=list)
-    scenes: list[int] = field(default_factory=list)
-    images: list[tuple[int, ...]] = field(default_factory=list)
-    by_scene: list[list[int]] = field(default_factory=list)
-    by_images: dict[tuple[int, ...], list[int]] = field(default_factory=lambda: defaultdict(list))
-    by_group: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(list))
-    groups: list[tuple[str, str]] = field(default_factory=list)
-    train: list[bool] = field(default_factory=list)
-    texts: TextVectors = field(default_factory=TextVectors)
-
-    @classmethod
-    def of(cls, instructions: Iterable[Instruction], *, with_text: bool) -> "Catalogue":
-        """Read all instructions once; those of one scene must follow each other."""
-        catalogue = cls()
-        numbers: dict[str, int] = {}
-        for _, rows in itertools.groupby(instructions, key=lambda row: (row.source, row.scene_id)):
-            scene = len(catalogue.by_scene)
-            catalogue.by_scene.append([])
-            words: list[str] = []
-            for row in rows:
-                pictures = tuple(numbers.setdefault(name, len(numbers)) for name in row.image_ids)
-                catalogue._add(row, scene, pictures)
-                words.append(row.answer)  # questions are worded alike whatever the picture shows
-            if with_text:
-                catalogue.texts.add("\n".join(words))
-        return catalogue
-
-    def _add(self, row: Instruction, scene: int, pictures: tuple[int, ...]) -> None:
-        index = len(self.ids)
-        self.ids.append(row.id)
-        self.kinds.append(row.kind)
-        question = f"{row.instruction}\0{row.answer}".casefold().encode("utf-8", "surrogatepass")
-        self.questions.append(hashlib.blake2b(question, digest_size=8).digest())
-        self.scenes.append(scene)
-        self.images.append(pictures)
-        self.groups.append((row.source, row.group))
-        self.train.append(row.split == "train")
-        self.by_scene[scene].append(index)
-        if row.split == "train":
-            self.by_images[pictures].append(index)
-            self.by_group[row.source, row.group].append(index)
-
-
 Candidates = Iterable[tuple[int, float]]
 """(place in the catalogue, score), best first."""
 
@@ -126,7 +74,7 @@ class Strategy:
     crosses: bool
 
 
-def link(instructions: Iterable[Instruction], specs: Mapping[str, LinkSpec]) -> Iterator[Links]:
+def link(instructions: Iterable[Linkable], specs: Mapping[str, LinkSpec]) -> Iterator[Links]:
     """Choose the in-context examples of every instruction.
 
     Args:
@@ -139,12 +87,13 @@ def link(instructions: Iterable[Instruction], specs: Mapping[str, LinkSpec]) -> 
         comes last, next to the query, because that is the one that models copy most.
     """
     with_text = any("similar-text" in spec.strategies for spec in specs.values())
-    catalogue = Catalogue.of(instructions, with_text=with_text)
+    catalogue = Catalogue(instructions, with_text=with_text)
     proposers = {
         source: {name: STRATEGIES[name].prepare(catalogue, spec) for name in spec.strategies}
         for source, spec in specs.items()
     }
-    for query, (source, _) in enumerate(catalogue.groups):
+    for query, code in enumerate(catalogue.sources):
+        source = catalogue.source_names[code]
         chosen: dict[int, tuple[float, str]] = {}
         for name, propose in proposers[source].items():
             if len(chosen) < specs[source].shots:
@@ -152,8 +101,8 @@ def link(instructions: Iterable[Instruction], specs: Mapping[str, LinkSpec]) -> 
         if chosen:
             places = list(chosen)[::-1]
             yield Links(
-                query_id=catalogue.ids[query],
-                context_ids=[catalogue.ids[place] for place in places],
+                query_id=catalogue.id(query),
+                context_ids=[catalogue.id(place) for place in places],
                 scores=[round(chosen[place][0], 4) for place in places],
                 strategies=[chosen[place][1] for place in places],
             )
@@ -171,12 +120,12 @@ def _fill(  # noqa: PLR0913  # one step of `link`, with its state
     crosses = STRATEGIES[name].crosses
     asked = {catalogue.questions[query], *(catalogue.questions[place] for place in chosen)}
     shown = {catalogue.scenes[query], *(catalogue.scenes[place] for place in chosen)}
-    pictures = set(catalogue.images[query])
+    pictures = catalogue.picture_sets[catalogue.pictures[query]]
     for place, score in candidates:
         if len(chosen) >= shots:
             return
         shares = catalogue.scenes[place] in shown or not pictures.isdisjoint(
-            catalogue.images[place]
+            catalogue.picture_sets[catalogue.pictures[place]]
         )
         if (
             place == query
@@ -202,12 +151,14 @@ def _rotate(places: list[int], query: int) -> Candidates:
 
 def _same_image(catalogue: Catalogue, _spec: LinkSpec) -> Proposer:
     """Other instructions about exactly the same pictures, in their order."""
-    return lambda query: _rotate(catalogue.by_images.get(catalogue.images[query], []), query)
+    same = Sharing(catalogue.pictures, catalogue.train)
+    return lambda query: _rotate(same.with_place(query), query)
 
 
 def _same_group(catalogue: Catalogue, _spec: LinkSpec) -> Proposer:
     """Other instructions of the same image, video, album or room, in their order."""
-    return lambda query: _rotate(catalogue.by_group.get(catalogue.groups[query], []), query)
+    same = Sharing(catalogue.groups, catalogue.train)
+    return lambda query: _rotate(same.with_place(query), query)
 
 
 def _similar_text(catalogue: Catalogue, spec: LinkSpec) -> Proposer:
@@ -217,9 +168,8 @@ def _similar_text(catalogue: Catalogue, spec: LinkSpec) -> Proposer:
     the list, and the wording of a question from outweighing what the picture shows.
     """
     vectors = catalogue.texts.matrix()
-    pool = np.array(
-        [s for s, places in enumerate(catalogue.by_scene) if catalogue.train[places[0]]], np.int64
-    )
+    scenes = range(catalogue.scene_count)
+    pool = np.array([s for s in scenes if catalogue.train[catalogue.of_scene(s)[0]]], np.int64)
     rows = nearest(vectors, pool, 4 * spec.shots + 8, LENGTH) if len(pool) else iter(())
     scene, found = -1, (np.array([], np.int64), np.array([]))
 
@@ -230,9 +180,10 @@ def _similar_text(catalogue: Catalogue, spec: LinkSpec) -> Proposer:
         kind = catalogue.kinds[query]
         proposed = []
         for other, score in zip(found[0].tolist(), found[1].tolist(), strict=True):
-            places = catalogue.by_scene[other]
-            start = _hash(spec.seed, catalogue.ids[query], catalogue.ids[places[0]]) % len(places)
-            proposed += [(place, score) for place in places[start:] + places[:start]]
+            places = catalogue.of_scene(other)
+            start = _hash(spec.seed, catalogue.id(query), catalogue.id(places[0])) % len(places)
+            turned = itertools.chain(places[start:], places[:start])
+            proposed += [(place, score) for place in turned]
         yield from (each for each in proposed if catalogue.kinds[each[0]] == kind)
         yield from (each for each in proposed if catalogue.kinds[each[0]] != kind)
 
@@ -241,11 +192,11 @@ def _similar_text(catalogue: Catalogue, spec: LinkSpec) -> Proposer:
 
 def _random(catalogue: Catalogue, spec: LinkSpec) -> Proposer:
     """Any instructions about other pictures, by seed: the baseline other strategies must beat."""
-    pool = [place for place, train in enumerate(catalogue.train) if train]
+    pool = np.flatnonzero(catalogue.train).astype(np.int32)
 
     def propose(query: int) -> Iterator[tuple[int, float]]:
-        for draw in range(8 * spec.shots + 32 if pool else 0):
-            yield pool[_hash(spec.seed, catalogue.ids[query], draw) % len(pool)], 0.0
+        for draw in range(8 * spec.shots + 32 if len(pool) else 0):
+            yield int(pool[_hash(spec.seed, catalogue.id(query), draw) % len(pool)]), 0.0
 
     return propose
 

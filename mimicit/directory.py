@@ -1,26 +1,35 @@
 """Replacing a directory whole: a reader sees the old one or the new one, never something between.
 
 The new content is made in a hidden sibling and swapped in by one system call. A build that is
-killed leaves only that sibling, which the next build of the same directory removes.
+killed leaves only that sibling, which the next build of the same directory removes. Whatever goes
+wrong before that call, a full disk included, leaves the old content as it was; whatever comes after
+it, comes too late to stop it.
 """
 
 import contextlib
 import ctypes
 import ctypes.util
 import errno
-import glob
 import json
 import os
+import re
 import secrets
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from mimicit.errors import UsageError
+from mimicit.errors import MimicitError, UsageError
 
 MARKER = "manifest.json"
 """The file by which a directory is known to be a dataset of ours, and may be replaced."""
+
+
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+"""Errors that are the disk's: full, over a quota or a limit, write-protected, failing."""
+
+ATTEMPTS = 20
+"""How often the parents are made again when other builds, which failed, take theirs away."""
 
 
 @contextlib.contextmanager
@@ -29,10 +38,46 @@ def replacing(target: Path) -> Iterator[Path]:
 
     Raises:
         UsageError: `target` is something that must not be replaced, or cannot be written to.
+        MimicitError: the disk is full or failing; `target` is as it was.
+    """
+    target = _checked(target)
+    missing = [parent for parent in target.parents if not parent.exists()]
+    try:
+        staging, handle = _begin(target)
+    except OSError as error:
+        _drop_empty(missing)
+        raise UsageError(f"cannot write to {str(target.parent)!r}: {error.strerror}") from error
+    identity = _identity(staging)
+    try:
+        try:
+            with _explained(staging, target):
+                yield staging
+                _sync(staging)
+                with _alone(target.parent):
+                    _refuse_foreign(target)
+                    _swap(staging, target)
+        finally:
+            _remove(staging)  # the old content by now, or what was begun
+            if handle is not None:
+                os.close(handle)
+            _drop_empty(missing)
+    except KeyboardInterrupt:
+        if _identity(target) != identity:
+            raise  # or else it came too late, and whoever called must not say that it did not
+
+
+def _checked(target: Path) -> Path:
+    """Say which directory is to be replaced: an absolute path, no link.
+
+    Raises:
+        UsageError: it must not be, or cannot be.
     """
     target = Path(os.path.abspath(target))  # noqa: PTH100  # `resolve` would follow a link
     if target.is_symlink():
-        target = target.resolve()
+        try:
+            target = target.resolve()
+        except (OSError, RuntimeError) as error:  # the latter before Python 3.13
+            raise UsageError(f"--out {str(target)!r} is a link that leads nowhere") from error
     if Path.cwd().is_relative_to(target):
         raise UsageError(f"--out {str(target)!r} holds the working directory; name another one")
     if set("[]*?") & set(target.name):
@@ -40,29 +85,85 @@ def replacing(target: Path) -> Iterator[Path]:
             f"--out {target.name!r}: `load_dataset` cannot open a name with [ ] * or ?"
         )
     _refuse_foreign(target)
-    missing = [parent for parent in target.parents if not parent.exists()]
+    _refuse_fixed(target)
+    return target
+
+
+def _identity(directory: Path) -> tuple[int, int] | None:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging, handle = _stage(target)
+        found = directory.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+@contextlib.contextmanager
+def _explained(staging: Path, target: Path) -> Iterator[None]:
+    """Say of the disk's errors what they mean for the target.
+
+    Raises:
+        MimicitError: there was one.
+    """
+    try:
+        yield
     except OSError as error:
-        raise UsageError(f"cannot write to {str(target.parent)!r}: {error.strerror}") from error
+        if error.errno not in DISK:
+            raise
+        # Libraries say it in words of their own, and often without a name.
+        what = os.strerror(error.errno)
+        if isinstance(error.filename, str) and not Path(error.filename).is_relative_to(staging):
+            what += f" ({error.filename!r})"
+        raise MimicitError(
+            f"{what}: {str(target)!r} was not built, and what was there before is untouched"
+        ) from error
+
+
+def _remove(directory: Path) -> None:
+    """Remove a directory, as far as that is possible."""
     try:
-        yield staging
-        _sync(staging)
-        with _alone(target.parent):
-            _refuse_foreign(target)
-            _swap(staging, target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)  # the old content by now, or what was begun
-        if handle is not None:
-            os.close(handle)
-        for parent in missing:
-            with contextlib.suppress(OSError):  # not empty: something was published in it
-                parent.rmdir()
+        shutil.rmtree(directory, ignore_errors=True)
+    except KeyboardInterrupt:
+        shutil.rmtree(directory, ignore_errors=True)  # a second one leaves it to the next build
+        raise
 
 
-def _prefix(target: Path) -> str:
-    return f".{target.name}.building-"
+def _drop_empty(parents: list[Path]) -> None:
+    """Take back the parents that were made, the innermost first."""
+    for parent in parents:
+        with contextlib.suppress(OSError):  # not empty: something was published in it
+            parent.rmdir()
+
+
+def _siblings(target: Path, purpose: str) -> list[Path]:
+    """List the hidden directories beside a target that were made for a purpose."""
+    ours = re.compile(rf"{re.escape(f'.{target.name}.{purpose}-')}[0-9a-f]{{8}}")
+    return [path for path in target.parent.iterdir() if ours.fullmatch(path.name) and path.is_dir()]
+
+
+def _new_sibling(target: Path, purpose: str) -> Path:
+    return target.with_name(f".{target.name}.{purpose}-{secrets.token_hex(4)}")
+
+
+def _refuse_fixed(target: Path) -> None:
+    """Refuse what cannot be moved out of the way, before anything is built for it.
+
+    Raises:
+        UsageError: it is a mount point, or protected against being written to.
+    """
+    if not target.exists():
+        return
+    if os.path.ismount(target):
+        raise UsageError(
+            f"--out {str(target)!r} is a mount point, which cannot be replaced; name a directory "
+            "in it"
+        )
+    for path in (target, *(path for path in target.iterdir() if path.is_dir())):
+        # Its entry could be changed all the same, but not what is in it be removed.
+        if not os.access(path, os.W_OK):
+            raise UsageError(
+                f"--out {str(target)!r}: {str(path)!r} is write-protected, so it is left alone; "
+                "make it writable, or name another directory"
+            )
 
 
 def _refuse_foreign(target: Path) -> None:
@@ -97,28 +198,46 @@ def _refuse_foreign(target: Path) -> None:
         )
 
 
+def _begin(target: Path) -> tuple[Path, int | None]:
+    """Make the new directory, and the parents that it needs.
+
+    Raises:
+        OSError: that is not possible.
+    """
+    for _ in range(ATTEMPTS):
+        # Another build that was to make the same parents, and fails, takes them away again.
+        with contextlib.suppress(FileNotFoundError):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return _stage(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return _stage(target)
+
+
 def _stage(target: Path) -> tuple[Path, int | None]:
-    """Make the new directory, locked as long as this process lives; remove abandoned ones.
+    """Make the new directory, locked as long as this process lives; tidy up after killed builds.
 
     Done alone, so that no build removes what another has just made.
     """
-    with _alone(target.parent):
-        for leftover in target.parent.glob(f"{glob.escape(_prefix(target))}*"):
+    with _alone(target.parent) as alone:
+        for leftover in _siblings(target, "building"):
             abandoned = _lock(leftover)
             if abandoned is not None:
                 shutil.rmtree(leftover, ignore_errors=True)
                 os.close(abandoned)
-        staging = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}")
+        waiting = _siblings(target, "replaced")
+        if alone and waiting and not target.exists():  # killed between two renames
+            max(waiting, key=lambda path: path.stat().st_ctime).rename(target)
+        staging = _new_sibling(target, "building")
         staging.mkdir()
         return staging, _lock(staging)
 
 
 @contextlib.contextmanager
-def _alone(parent: Path) -> Iterator[None]:
-    """Keep other builds in the same directory waiting for a moment."""
+def _alone(parent: Path) -> Iterator[bool]:
+    """Keep other builds in the same directory waiting for a moment; False if that is impossible."""
     handle = _lock(parent, wait=True)
     try:
-        yield
+        yield handle is not None
     finally:
         if handle is not None:
             os.close(handle)
@@ -147,29 +266,52 @@ def _sync(directory: Path) -> None:
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
+        except OSError as error:
+            # Some shares have no such thing for directories.
+            if error.errno not in {errno.EINVAL, errno.ENOTSUP} or not path.is_dir():
+                raise
         finally:
             os.close(handle)
 
 
 def _swap(new: Path, target: Path) -> None:
-    """Put `new` in the place of `target`; what was there is at `new` afterwards."""
-    if not target.exists():
-        new.rename(target)
-    elif not _exchange(new, target):
-        # A file system that cannot exchange: two renames, the shortest gap there is. The old one
-        # waits under a name that is never cleaned up, and comes back if the second rename fails.
-        old = target.with_name(f".{target.name}.replaced-{secrets.token_hex(4)}")
-        target.rename(old)
-        try:
+    """Put `new` in the place of `target`; what was there is at `new` afterwards.
+
+    Raises:
+        UsageError: the system does not let `target` be moved.
+    """
+    try:
+        if not target.exists():
             new.rename(target)
-        except OSError:
-            old.rename(target)
+        elif not _exchange(new, target):
+            _rename_both(new, target)
+    except OSError as error:
+        if error.errno not in {errno.EBUSY, errno.EXDEV}:
             raise
-        old.rename(new)
+        raise UsageError(
+            f"--out {str(target)!r} cannot be replaced ({error.strerror}): it is a mount point, or "
+            "came with a container's image; name another directory"
+        ) from error
     with contextlib.suppress(OSError):
         handle = os.open(target.parent, os.O_RDONLY)
         os.fsync(handle)
         os.close(handle)
+
+
+def _rename_both(new: Path, target: Path) -> None:
+    """Do it on a file system that cannot exchange: two renames, the shortest gap there is.
+
+    The old one waits under a name that is never cleaned up. It comes back if the second rename
+    fails, and where this process is killed between the two, when the next build begins.
+    """
+    old = _new_sibling(target, "replaced")
+    target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    old.rename(new)
 
 
 def _exchange(a: Path, b: Path) -> bool:

@@ -12,6 +12,7 @@ A record that is wrong on its own is not an error: it becomes a row in `rejected
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 
 class MimicitError(Exception):
@@ -32,20 +33,40 @@ class SourceError(MimicitError):
     exit_code = 3
 
 
+class Problem(NamedTuple):
+    """One way in which a dataset breaks its rules.
+
+    Attributes:
+        file: Path below the dataset's directory.
+        text: What is wrong.
+        row: Number of the row in that file, from 0; None where it is the file that is wrong.
+        id: The row's own id, where it has one.
+    """
+
+    file: str
+    text: str
+    row: int | None = None
+    id: str = ""
+
+    def __str__(self) -> str:
+        place = self.file if self.row is None else f"{self.file}: row {self.row}"
+        return f"{place}: {self.id!r}: {self.text}" if self.id else f"{place}: {self.text}"
+
+
 class InvalidDataset(MimicitError):
     """A dataset on disk breaks its own rules.
 
     Attributes:
-        problems: One sentence a violation, in the order they were found.
+        problems: Every violation, in the order they were found.
     """
 
     exit_code = 4
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = list(problems)
         count = len(self.problems)
         super().__init__(
-            f"{count} problem{'s' if count != 1 else ''}:\n" + "\n".join(self.problems)
+            f"{count} problem{'s' if count != 1 else ''}:\n" + "\n".join(map(str, self.problems))
         )
 
 

@@ -1,57 +1,71 @@
-"""Pictures by id, from a dataset's `images` table: a mapping from image id to picture."""
+"""Pictures by id, from a dataset's `images` table: a mapping from image id to picture.
 
-from collections.abc import Iterator, Mapping
+The shards are plain Parquet, which anyone opens; their pictures lie in them as they are, and an
+index beside them (`mimicit.store_index`) says where, so that reading one is one read of the disk.
+Shards that somebody wrote anew, compressed or with other rows, are read as Parquet instead, a row
+group at a time.
+"""
+
+import contextlib
+import functools
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, Protocol, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from mimicit import store_index
 from mimicit.errors import SourceError
 from mimicit.images import UnusablePicture, decode
+from mimicit.plain_values import NotPlain, value_places
+from mimicit.shards import Shards
+from mimicit.store_index import StoreIndex, UnusableIndex, check_of, entries_of, in_memory
+
+COLUMN = "image.bytes"
+"""The column with the pictures' files."""
 
 
 class ImageStore(Mapping[str, Image.Image]):
     """A dataset's pictures. `store[id]` is the picture, upright; `store.read(id)` the stored bytes.
 
-    Opening reads the ids only. Reading one picture reads its row group, which is kept until the
-    next one is asked for.
+    It holds neither ids nor pictures, only open files. Any number of threads may read from it; it
+    may be open while a process forks, and be handed to worker processes, which open it again.
     """
 
-    def __init__(self, files: list[Path]) -> None:
-        self._files = files
-        self._places: dict[str, tuple[int, int, int]] = {}
-        for number, path in enumerate(files):
-            parquet = pq.ParquetFile(path)
-            for group in range(parquet.num_row_groups):
-                ids = parquet.read_row_group(group, columns=["image_id"]).column(0).to_pylist()
-                self._places.update((name, (number, group, row)) for row, name in enumerate(ids))
-        self._last: tuple[tuple[int, int], pa.Array] | None = None
+    def __init__(self, shards: Shards | None) -> None:
+        self._shards = shards
+        self._source: _Source = _Nothing() if shards is None else _open(shards)
 
     @classmethod
     def open(cls, directory: str | Path) -> "ImageStore":
         """Open the pictures of a dataset directory, or the directory of its `images` table.
 
         Raises:
-            SourceError: there is no such directory.
+            SourceError: there is no such directory, or it has no shards.
         """
         directory = Path(directory)
-        if not directory.is_dir():
-            raise SourceError(f"no directory {str(directory)!r}")
         inner = directory / "images"
-        return cls(sorted((inner if inner.is_dir() else directory).glob("[!.]*.parquet")))
+        folder = inner if inner.is_dir() else directory
+        if not folder.is_dir():
+            raise SourceError(f"no directory {str(directory)!r}")
+        try:
+            return cls(Shards(folder))
+        except OSError as error:
+            raise SourceError(f"cannot read {str(folder)!r}: {error.strerror}") from error
 
     def read(self, image_id: str) -> bytes:
         """Return a picture's file, as it was stored.
 
         Raises:
             KeyError: there is no such picture.
+            SourceError: the shards are damaged, or were replaced since the store was opened.
         """
-        file, group, row = self._places[image_id]
-        if self._last is None or self._last[0] != (file, group):
-            self._last = (file, group), self._read_group(file, group)
-        return cast("bytes", self._last[1][row].as_py())
+        return self._source.read(image_id)
 
     def __getitem__(self, image_id: str) -> Image.Image:
         data = self.read(image_id)
@@ -60,16 +74,184 @@ class ImageStore(Mapping[str, Image.Image]):
         except UnusablePicture as error:
             raise SourceError(f"picture {image_id!r} does not decode: {error}") from error
 
+    def __contains__(self, image_id: object) -> bool:
+        return isinstance(image_id, str) and self._source.has(image_id)
+
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return self._source.ids()
 
     def __len__(self) -> int:
-        return len(self._places)
+        return self._source.images
 
-    def __getstate__(self) -> dict[str, object]:
-        """Leave the row group behind when a store is handed to a worker process."""
-        return {**self.__dict__, "_last": None}
+    def __getstate__(self) -> dict[str, Any]:
+        """Hand a worker process the place, not the open files."""
+        return {"folder": self._shards and self._shards.folder}
 
-    def _read_group(self, file: int, group: int) -> pa.Array:
-        table = pq.ParquetFile(self._files[file]).read_row_group(group, columns=["image.bytes"])
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        folder = state["folder"]
+        self.__init__(folder and Shards(folder))  # type: ignore[misc]  # all there is to it
+
+
+class _Source(Protocol):
+    """A way to read pictures."""
+
+    images: int
+
+    def read(self, image_id: str) -> bytes: ...
+    def has(self, image_id: str) -> bool: ...
+    def ids(self) -> Iterator[str]: ...
+
+
+class _Nothing:
+    """The pictures of a dataset that has none."""
+
+    images = 0
+
+    def read(self, image_id: str) -> bytes:
+        raise KeyError(image_id)
+
+    def has(self, _image_id: str) -> bool:
+        return False
+
+    def ids(self) -> Iterator[str]:
+        return iter(())
+
+
+class _Indexed:
+    """Shards whose pictures lie in them as they are."""
+
+    def __init__(self, shards: Shards, index: StoreIndex) -> None:
+        self._shards = shards
+        self._index = index
+        self.images = index.images
+
+    def read(self, image_id: str) -> bytes:
+        place = self._index.find(image_id)
+        if place is None:
+            raise KeyError(image_id)
+        name = self._index.files[place.file][0]
+        data = self._shards.read(name, place.length, place.offset)
+        if len(data) != place.length or (place.check and check_of(data) != place.check):
+            raise SourceError(
+                f"picture {image_id!r} is not what it was when {str(self._shards.folder / name)!r} "
+                "was written: that file or the index is damaged; `mimicit validate` says where"
+            )
+        return data
+
+    def has(self, image_id: str) -> bool:
+        return self._index.find(image_id) is not None
+
+    def ids(self) -> Iterator[str]:
+        for name, _ in self._index.files:
+            with self._shards.open(name) as file:
+                yield from _image_ids(pq.ParquetFile(file))
+
+
+class _ByRowGroup:
+    """Shards of any other kind. All ids are held; a row group is kept until another is needed."""
+
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
+        self._places: dict[str, tuple[str, int, int]] = {}
+        for name, _ in shards.files:
+            with shards.open(name) as file:
+                parquet = pq.ParquetFile(file)
+                for group in range(parquet.num_row_groups):
+                    ids = _image_ids(parquet, [group])
+                    self._places.update((each, (name, group, row)) for row, each in enumerate(ids))
+        self.images = len(self._places)
+        self._last: tuple[tuple[str, int], pa.Array] | None = None
+
+    def read(self, image_id: str) -> bytes:
+        name, group, row = self._places[image_id]
+        last = self._last  # another thread may change it meanwhile
+        if last is None or last[0] != (name, group):
+            last = self._last = (name, group), self._row_group(name, group)
+        return cast("bytes", last[1][row].as_py())
+
+    def _row_group(self, name: str, group: int) -> pa.Array:
+        try:
+            with self._shards.open(name) as file:
+                table = pq.ParquetFile(file).read_row_group(group, columns=[COLUMN])
+        except (OSError, pa.ArrowException) as error:
+            raise SourceError(f"{name!r} cannot be read: {error}") from error
         return table.column("image").combine_chunks().field("bytes")
+
+    def has(self, image_id: str) -> bool:
+        return image_id in self._places
+
+    def ids(self) -> Iterator[str]:
+        return iter(self._places)
+
+
+def _image_ids(parquet: pq.ParquetFile, groups: Sequence[int] | None = None) -> Iterator[str]:
+    for batch in parquet.iter_batches(65536, groups, columns=["image_id"]):
+        yield from batch.column(0).to_pylist()
+
+
+def _open(shards: Shards) -> _Source:
+    """Open a folder of shards, the fastest way that its files allow.
+
+    Raises:
+        SourceError: there are none, or they are no Parquet files.
+    """
+    folder = shards.folder
+    if not shards.files:
+        raise SourceError(f"no pictures in {str(folder)!r}: it has no Parquet files")
+    try:
+        if hasattr(os, "pread"):  # not on Windows
+            for way in (_written_index, _made_index):
+                with contextlib.suppress(UnusableIndex, NotPlain):
+                    return _Indexed(shards, way(shards))
+        return _ByRowGroup(shards)
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise SourceError(f"the pictures in {str(folder)!r} cannot be read: {error}") from error
+
+
+def _written_index(shards: Shards) -> StoreIndex:
+    """Open the index beside the shards, if it is theirs.
+
+    Raises:
+        UnusableIndex: it is not there, is damaged, or is that of other files.
+    """
+    if not shards.has(store_index.NAME):
+        raise UnusableIndex("there is none")
+    index = StoreIndex(
+        functools.partial(shards.read, store_index.NAME), shards.size(store_index.NAME)
+    )
+    if index.files != shards.files:
+        raise UnusableIndex("it is that of other files")
+    return index
+
+
+def _made_index(shards: Shards) -> StoreIndex:
+    """Find out what an index would say; damage to the pictures goes unnoticed.
+
+    Raises:
+        NotPlain: the pictures do not lie in their files as they are.
+    """
+    entries = [entries_of_shard(shards, number) for number in range(len(shards.files))]
+    return in_memory(store_index.spell(shards.files, np.concatenate(entries)))
+
+
+def entries_of_shard(
+    shards: Shards, number: int, checks: Iterable[int] | None = None
+) -> np.ndarray:
+    """Make the index entries of one shard out of its file.
+
+    Args:
+        shards: The folder.
+        number: Which of its shards.
+        checks: `check_of` each of its pictures, in order, where damage is to be found.
+
+    Raises:
+        NotPlain: the pictures do not lie in the file as they are.
+        OSError, pyarrow.ArrowException: it cannot be read.
+    """
+    name = shards.files[number][0]
+    with shards.open(name) as file:
+        parquet = pq.ParquetFile(file)
+        places = value_places(functools.partial(shards.read, name), parquet.metadata, COLUMN)
+        rows = parquet.metadata.num_rows
+        known = itertools.repeat(0, rows) if checks is None else checks
+        return entries_of(_image_ids(parquet), places, known, number)

@@ -14,6 +14,7 @@ from mimicit.decoding import Decoder, Decoders
 from mimicit.errors import SourceError
 from mimicit.footage import Footage
 from mimicit.images import UnusablePicture, read_unchanged, resolve
+from mimicit.licences import allowed
 from mimicit.media_cache import MACHINE, MediaCache
 from mimicit.pixels import JPEG_QUALITY
 from mimicit.progress import Track, silent
@@ -27,6 +28,7 @@ from mimicit.schema import (
     Scene,
     SourceRef,
 )
+from mimicit.splits import Splits, lookalikes
 from mimicit.stored import SALVAGED_QUALITY, StoreForm
 
 
@@ -38,6 +40,8 @@ class Media:
         cache: What earlier builds found out.
         form: How pictures are stored.
         skip: What frames of videos are left out: `dark`, `duplicate`.
+        splits: Which split a scene belongs to.
+        allow: Licences that pictures may have (`mimicit.licences`); empty for any.
 
     Attributes:
         infos: Verdicts by image id.
@@ -46,12 +50,14 @@ class Media:
         rejections: How many records the sources left out.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # all that decides what is used
         self,
         decoders: Decoders,
         cache: MediaCache,
         form: StoreForm,
         skip: Collection[str],
+        splits: Splits | None = None,
+        allow: Sequence[str] = (),
     ) -> None:
         self.infos: dict[str, ImageInfo] = {}
         self.places: dict[str, tuple[object, ...]] = {}
@@ -61,6 +67,9 @@ class Media:
         self._cache = cache
         self._form = form
         self._footage = Footage(cache, skip)
+        self._splits = splits or Splits({})
+        self._allow = allow
+        self._held_out: dict[str, str] = {}
         self._options = f"picture, pillow {version('pillow')}, salvage {form.salvage}"
 
     def judge(self, items: Iterable[Scene | Rejection], track: Track = silent) -> None:
@@ -106,6 +115,25 @@ class Media:
             self._cache.put(path, self._options, stamp, asdict(info))
         return info
 
+    def hold_out(self, items: Iterable[Scene | Rejection]) -> None:
+        """Find the pictures that look like one of the validation or the test split.
+
+        They are kept out of the train split, also where they are that very picture.
+        """
+        held: dict[str, int] = {}
+        train: dict[str, int] = {}
+        for item in items:
+            scene = self._with_frames(item)[0] if isinstance(item, Scene) else None
+            if scene is None or any(self.problems(scene)):
+                continue
+            split = self._splits.of(scene.source, scene.groups[0])
+            hashes = {ref.id: int(self.infos[ref.id].phash, 16) for ref in scene.images}
+            (train if split == "train" else held).update(hashes)
+        found = lookalikes(list(train.values()), list(held.values())).tolist()
+        names = list(held)
+        pairs = zip(train, found, strict=True)
+        self._held_out = {name: names[place] for name, place in pairs if place >= 0}
+
     def judged(
         self, items: Iterable[Scene | Rejection]
     ) -> Iterator[tuple[Scene | None, list[Rejection]]]:
@@ -129,12 +157,13 @@ class Media:
                 continue
             seen.add(name)
             scene, told = self._with_frames(item)
-            problems = [] if scene is None else list(self.problems(scene))
+            problems = [] if scene is None else [*self.problems(scene), *self._leaks(scene)]
             if scene is None or problems:
                 yield None, [*told, *problems]
             else:
                 fitted, dropped = fit_boxes(scene, [self.infos[ref.id] for ref in scene.images])
-                yield fitted, [*told, *dropped]
+                split = self._splits.of(scene.source, scene.groups[0])
+                yield dataclasses.replace(fitted, split=split), [*told, *dropped]
 
     def _with_frames(self, scene: Scene) -> tuple[Scene | None, list[Rejection]]:
         """Put the frames of a scene's clips among its pictures; None where they are too few.
@@ -173,6 +202,17 @@ class Media:
                 yield scene.reject("media", "image-id-conflict", ref.id, detail)
             elif info.problem:
                 yield scene.reject("media", info.problem, ref.id, info.detail)
+            elif not allowed(ref.licence, self._allow):
+                detail = f"licence {ref.licence or 'unknown'!r}"
+                yield scene.reject("media", "licence-not-allowed", ref.id, detail)
+
+    def _leaks(self, scene: Scene) -> Iterator[Rejection]:
+        """Say which pictures of a scene to be trained on are like one that is held out."""
+        if self._held_out and self._splits.of(scene.source, scene.groups[0]) == "train":
+            for ref in scene.images:
+                if ref.id in self._held_out:
+                    detail = f"looks like {self._held_out[ref.id]!r} of validation or test"
+                    yield scene.reject("split", "near-held-out", ref.id, detail)
 
     def row(self, ref: ImageRef) -> Callable[[], ImageRow]:
         """Read a picture for the image store; what is called for it gives its row.

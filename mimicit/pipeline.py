@@ -29,7 +29,7 @@ from mimicit.errors import Incomplete
 from mimicit.journal import Journal, default_path
 from mimicit.media import Media
 from mimicit.progress import Track, silent
-from mimicit.schema import Request
+from mimicit.schema import SPLITS, Request
 from mimicit.sources import Source, judged, load_prompts
 from mimicit.teachers import Teacher
 from mimicit.validate import validate
@@ -46,7 +46,8 @@ class Summary:
     Attributes:
         out: The dataset directory.
         scenes: Scenes that were read.
-        instructions: Rows published.
+        instructions: Rows published, over all splits.
+        splits: Rows published in each split.
         images: Pictures published.
         links: In-context examples, over all instructions.
         rejected: How many records were turned away, by (stage, reason).
@@ -61,6 +62,7 @@ class Summary:
     out: Path
     scenes: int
     instructions: int
+    splits: dict[str, int]
     images: int
     links: int
     rejected: dict[tuple[str, str], int]
@@ -101,6 +103,7 @@ def build(  # noqa: PLR0913  # the public call, by keyword
         SourceError: an input is missing or damaged as a whole, or gave no instruction at all.
         TeacherError: the endpoint is unusable; replies are kept, nothing was published.
         Incomplete: requests have no reply yet; replies are kept, nothing was published.
+        MimicitError: the disk is full or cannot be written to; nothing was published.
         InvalidDataset: what was built breaks the rules of `mimicit validate`: a defect of mimicit.
     """
     start = time.monotonic()
@@ -121,15 +124,17 @@ def build(  # noqa: PLR0913  # the public call, by keyword
             walk = functools.partial(_requests, sources, media, author)
             asked = _ask(config, walk, media, kept, endpoint, track)
             _refuse_pending(asked, kept.path, calls=endpoint is not None, partial=partial)
-        assembly = Assembly(directory, media, author)
+        assembly = stack.enter_context(Assembly(directory, media, author, config.format))
         scenes = (item for s in sources for item in track(s.scenes(), "assemble", "scenes"))
         for scene, rejections in media.judged(scenes):
             assembly.add(scene, rejections)
         _refuse_unfinished(assembly.tally, partial=partial)
         entries = assembly.finish(specs, track)
-        _describe(directory, entries, assembly.tally, config)
-        validate(directory, decode=False)  # the pictures were decoded by the media pass
-    return _summary(Path(out), entries, assembly.tally, media, asked, start, kept)
+        listed = _describe(directory, entries, assembly.tally, config)
+        # Its pictures were decoded by the media pass, and its files hashed when they were written.
+        measured = {entry.path: entry.sha256 for entry in entries}
+        validate(directory, decode="none", measured=measured)
+    return _summary(Path(out), listed, assembly.tally, media, asked, start, kept)
 
 
 def _link_spec(source: Source, config: BuildConfig) -> LinkSpec:
@@ -151,11 +156,12 @@ def _summary(  # noqa: PLR0913  # everything that a summary tells
         out=out,
         scenes=media.scenes,
         instructions=counts["instructions"],
+        splits={split: tally.splits[split] for split in SPLITS if tally.splits[split]},
         images=counts["images"],
         links=tally.links,
         rejected=dict(sorted(tally.rejected.items())),
         equal_pictures=tally.equal_pictures,
-        size_bytes=sum(file.stat().st_size for file in out.rglob("*") if file.is_file()),
+        size_bytes=sum(entry.bytes for entry in entries),
         seconds=time.monotonic() - start,
         asked=asked,
         pending=tally.pending,
@@ -239,8 +245,10 @@ def _refuse_unfinished(tally: Tally, *, partial: bool) -> None:
         )
 
 
-def _describe(directory: Path, entries: list[FileEntry], tally: Tally, config: BuildConfig) -> None:
-    """Write configuration, card and manifest beside the tables."""
+def _describe(
+    directory: Path, entries: list[FileEntry], tally: Tally, config: BuildConfig
+) -> list[FileEntry]:
+    """Write configuration, card and manifest beside the tables; list all that the last one does."""
     (directory / "build.yaml").write_text(config.to_yaml(), encoding="utf-8")
     write_card(directory, entries, tally, config)
     listed = [*entries, *(describe(directory / name, name) for name in ("README.md", "build.yaml"))]
@@ -251,3 +259,4 @@ def _describe(directory: Path, entries: list[FileEntry], tally: Tally, config: B
     if config.date:
         provenance["date"] = config.date.isoformat()
     write_manifest(directory, listed, provenance)
+    return listed

@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -22,7 +22,11 @@ from mimicit.moments import Clip
 SCHEMA_VERSION = "1.0"
 """Version of the published rows: see docs/schema.md for what a change of it means."""
 
-Stage = Literal["annotations", "media", "templates", "prompt", "reply", "checks"]
+Stage = Literal["annotations", "media", "split", "templates", "prompt", "reply", "checks"]
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+"""All splits, in the order in which they are listed."""
 
 # ------------------------------------------------------------------ pictures
 
@@ -196,6 +200,7 @@ class Scene:
         id: The source's own id, injective within the source.
         prefix: Letters its ids begin with, such as `LA`.
         images: Pictures in the author's order.
+        split: Split it belongs to; the media pass says so.
         clips: Videos whose frames are shown after them, in order of time; the media pass makes
             pictures of them. There is at least one picture or one clip.
         annotations: What is known of them, sorted by the source's own order.
@@ -215,6 +220,7 @@ class Scene:
     vocabulary: tuple[str, ...] = ()
     language: str = "en"
     clips: tuple[Clip, ...] = ()
+    split: Split = "train"
 
     @property
     def licence(self) -> str:
@@ -365,7 +371,7 @@ class Instruction(Row):
         description="In-context examples to show before it, in the order to show them."
     )
     source: Text = Field(description="Name of the generator that made it.")
-    split: Literal["train", "validation", "test"] = Field(description="Split it belongs to.")
+    split: Split = Field(description="Split it belongs to.")
     language: str = Field(pattern=r"^[a-z]{2,3}$", description="ISO 639 code.")
     kind: Text = Field(description="What sort of question it is, such as `count`.")
     scene_id: Text = Field(description="The source's own id of what it is about.")
@@ -439,9 +445,6 @@ class Rejection(Row):
 
 def instruction_json_schema() -> dict[str, Any]:
     """Derive the JSON Schema of a published instruction row."""
-    schema = Instruction.model_json_schema()
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$comment": f"mimicit schema version {SCHEMA_VERSION}",
-        **schema,
-    }
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    head["$comment"] = f"mimicit schema version {SCHEMA_VERSION}"
+    return head | Instruction.model_json_schema()

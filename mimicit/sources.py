@@ -17,6 +17,7 @@ from mimicit.progress import Counted, Track
 from mimicit.prompts import Prompt
 from mimicit.schema import Rejection, Scene
 from mimicit.shipped import shipped
+from mimicit.splits import Splits
 
 
 class Source:
@@ -77,10 +78,16 @@ def judged(
     """
     directory = default_directory() if cache is None else Path(cache)
     with Decoders() as decoders, MediaCache(directory) as kept:
-        media = Media(decoders, kept, config.store_form, config.skip_frames)
+        splits = Splits(config.split)
+        media = Media(
+            decoders, kept, config.store_form, config.skip_frames, splits, config.allow_licences
+        )
         scenes = (track(source.scenes(), "media", "scenes") for source in sources)
         media.judge(itertools.chain.from_iterable(scenes), track)
         _refuse_unknown(config, sources, media)
+        if splits.divides:
+            scenes = (track(source.scenes(), "split", "scenes") for source in sources)
+            media.hold_out(itertools.chain.from_iterable(scenes))
         yield media
 
 

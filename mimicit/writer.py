@@ -1,28 +1,37 @@
-"""Writing a dataset: Parquet shards, the card, the manifest."""
+"""Writing a dataset: shards of rows, the pictures' index, the manifest."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
+import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mimicit.schema import SCHEMA_VERSION, ImageRow, Instruction, Row
+from mimicit import store_index
+from mimicit.columns import to_batch
+from mimicit.image_store import entries_of_shard
+from mimicit.schema import SCHEMA_VERSION, ImageRow, Row
+from mimicit.shards import Shards
 from mimicit.tables import TABLES, arrow_schema
 
 SHARD_BYTES = 500_000_000
 """A shard is closed when it is larger than this."""
 
-GROUP_BYTES = 32 * 2**20
+GROUP_BYTES = 8 * 2**20
 """A row group is closed when its values are larger than this (the Hub's viewer takes 100 MB)."""
 
 GROUP_ROWS = 20_000
 
 SPLIT = "train"
+"""Split of the tables that are looked things up in: `datasets` wants one for every file."""
+
+Format = Literal["parquet", "jsonl"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,129 +44,209 @@ class FileEntry:
     rows: int | None = None
 
 
-class TableWriter:
-    """Writes one table as numbered Parquet shards with a bounded number of rows in memory.
+class _Shard(Protocol):
+    """A file of rows under construction."""
 
-    A table that gets no rows leaves no file, since an empty one does not load.
-    """
+    def write(self, batch: pa.RecordBatch) -> None: ...
+    def close(self) -> None: ...
 
-    def __init__(self, directory: Path, table: str) -> None:
-        self.table = table
-        self._schema = arrow_schema(table)
-        self._folder = directory / table
-        self._pending: list[Row] = []
-        self._pending_bytes = 0
-        self._shard: pq.ParquetWriter | None = None
-        self._shard_rows: list[int] = []
 
-    def write(self, row: Row) -> None:
-        """Add a row."""
-        self._pending.append(row)
-        self._pending_bytes += len(row.image.bytes) if isinstance(row, ImageRow) else 0
-        if self._pending_bytes >= GROUP_BYTES or len(self._pending) >= GROUP_ROWS:
-            self._flush()
+class _ParquetShard:
+    """Rows as Parquet, a row group for each batch."""
 
-    def close(self) -> list[FileEntry]:
-        """Write what is left, give the shards their final names, and list them."""
-        self._flush()
-        if self._shard is not None:
-            self._shard.close()
-            self._shard = None
-        count = len(self._shard_rows)
-        entries = []
-        for number, rows in enumerate(self._shard_rows):
-            name = f"{SPLIT}-{number:05d}-of-{count:05d}.parquet"
-            path = self._part(number).rename(self._folder / name)
-            entries.append(describe(path, f"{self.table}/{name}", rows))
-        return entries
-
-    def _part(self, number: int) -> Path:
-        return self._folder / f"part-{number}"
-
-    def _flush(self) -> None:
-        if not self._pending:
-            return
-        batch = to_batch(self._pending, self._schema)
-        if self._shard is None:
-            self._folder.mkdir(exist_ok=True)
-            self._shard = self._open_shard(len(self._shard_rows))
-            self._shard_rows.append(0)
-        self._shard.write_batch(batch, row_group_size=len(self._pending))
-        self._shard_rows[-1] += len(self._pending)
-        self._pending, self._pending_bytes = [], 0
-        if self._part(len(self._shard_rows) - 1).stat().st_size > SHARD_BYTES:
-            self._shard.close()
-            self._shard = None
-
-    def _open_shard(self, number: int) -> pq.ParquetWriter:
-        pictures = self.table == "images"
-        return pq.ParquetWriter(
-            self._part(number),
-            self._schema,
+    def __init__(self, path: Path, table: str) -> None:
+        pictures = table == "images"
+        self._writer = pq.ParquetWriter(
+            path,
+            arrow_schema(table),
             # Pictures are compressed already; plain values lie in the file as they are.
             compression="none" if pictures else "zstd",
-            use_dictionary=not pictures,
-            write_page_index=True,
-            write_batch_size=16 if pictures else 1024,
+            use_dictionary=False if pictures else REPEATED,
+            write_statistics=[] if pictures else True,
+            write_page_index=not pictures,
+            write_batch_size=4 if pictures else 1024,  # a page is closed between two of these
             store_schema=True,
         )
 
+    def write(self, batch: pa.RecordBatch) -> None:
+        # As a table: a batch would be held until its row group ends.
+        table = pa.Table.from_batches([batch])
+        self._writer.write_table(table, row_group_size=batch.num_rows)
 
-def to_batch(rows: Sequence[Row], schema: pa.Schema) -> pa.RecordBatch:
-    """Turn rows into a record batch, column by column."""
-    columns = []
-    for field in schema:
-        values: list[Any] = [getattr(row, field.name) for row in rows]
-        if pa.types.is_struct(field.type):
-            values = [dict(value) for value in values]
-        columns.append(pa.array(values, type=field.type))
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    def close(self) -> None:
+        self._writer.close()
 
 
-class Spool:
-    """Instructions on disk between being made and being linked, so that memory holds none."""
+class _JsonLinesShard:
+    """Rows as JSON Lines."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._schema = arrow_schema("instructions")
-        self._pending: list[Instruction] = []
-        self._stack = ExitStack()
-        sink = self._stack.enter_context(pa.OSFile(str(path), "wb"))
-        self._writer = self._stack.enter_context(pa.ipc.new_file(sink, self._schema))
-        self._rows = 0
+        self._file = path.open("wb")
 
-    def __enter__(self) -> "Spool":
-        return self
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._file.write(msgspec.json.Encoder().encode_lines(batch.to_pylist()))
 
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-        self._path.unlink(missing_ok=True)
+    def close(self) -> None:
+        self._file.close()
 
-    def write(self, row: Instruction) -> None:
-        """Add an instruction."""
-        self._pending.append(row)
-        self._rows += 1
-        if len(self._pending) >= 4096:
+
+class TableWriter:
+    """Writes one split of a table as numbered shards, with a bounded number of rows in memory.
+
+    A table that gets no rows leaves no file, since an empty one does not load.
+
+    Args:
+        directory: Directory of the dataset.
+        table: One of `TABLES`. Pictures get an index beside their shards.
+        split: Which split.
+        form: How rows are written; pictures are Parquet in any case.
+    """
+
+    def __init__(
+        self, directory: Path, table: str, split: str = SPLIT, form: Format = "parquet"
+    ) -> None:
+        self.table = table
+        self._split = split
+        self._schema = arrow_schema(table)
+        self._folder = directory / table
+        self._suffix = "parquet" if table == "images" else form
+        self._rows: list[Row] = []
+        self._batches: list[pa.RecordBatch] = []
+        self._bytes = 0
+        self._checks: list[int] = []
+        self._shard: _Shard | None = None
+        self._shard_rows: list[int] = []
+        self._shard_checks: list[int] = []
+        self._written: Future[int] | None = None
+        self._measured: list[Future[tuple[FileEntry, np.ndarray | None]]] = []
+        # One row group is written, and one shard hashed, while the next rows are made.
+        self._writing, self._hashing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+
+    def write(self, row: Row) -> None:
+        """Add a row."""
+        self._rows.append(row)
+        if isinstance(row, ImageRow):
+            self._bytes += len(row.image.bytes)
+            self._checks.append(store_index.check_of(row.image.bytes))
+        if self._bytes >= GROUP_BYTES or len(self._rows) >= GROUP_ROWS:
             self._flush()
 
-    def finish(self) -> None:
-        """Write what is left; from here on it can be read."""
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        """Add rows, of the table's schema."""
+        self._batches.append(batch)
+        self._bytes += batch.nbytes
+        if self._bytes >= GROUP_BYTES or sum(b.num_rows for b in self._batches) >= GROUP_ROWS:
+            self._flush()
+
+    def close(self) -> list[FileEntry]:
+        """Write what is left, give the shards their final names, and list them.
+
+        Raises:
+            OSError: something could not be written.
+        """
         self._flush()
-        self._stack.close()
+        self._close_shard()
+        count = len(self._measured)
+        entries, indexes = [], []
+        for number, future in enumerate(self._measured):
+            entry, index = future.result()
+            name = f"{self._split}-{number:05d}-of-{count:05d}.{self._suffix}"
+            self._part(number).rename(self._folder / name)
+            entries.append(replace(entry, path=f"{self.table}/{name}"))
+            indexes.append(index)
+        self.stop()
+        if self.table == "images" and entries:
+            entries.append(self._write_index(entries, indexes))
+        return entries
+
+    def stop(self) -> None:
+        """Let go of it, finished or not: nothing is written any more after this."""
+        for executor in (self._writing, self._hashing):
+            executor.shutdown(cancel_futures=True)
+
+    def _part(self, number: int) -> Path:
+        return self._folder / f"{self._split}.part-{number}"
 
     def _flush(self) -> None:
-        if self._pending:
-            self._writer.write_batch(to_batch(self._pending, self._schema))
-            self._pending = []
+        """Write a row group, while the next one is gathered."""
+        if self._rows:
+            self._batches.append(to_batch(self._rows, self._schema))
+        if not self._batches:
+            return
+        batch = pa.concat_batches(self._batches) if len(self._batches) > 1 else self._batches[0]
+        self._rows, self._batches, self._bytes = [], [], 0
+        if self._wait() > SHARD_BYTES:
+            self._close_shard()
+        if self._shard is None:
+            self._folder.mkdir(exist_ok=True)
+            self._shard = self._open_shard(self._part(len(self._shard_rows)))
+            self._shard_rows.append(0)
+        self._shard_rows[-1] += batch.num_rows
+        self._shard_checks += self._checks
+        self._checks = []
+        part = self._part(len(self._shard_rows) - 1)
+        self._written = self._writing.submit(_write, self._shard, batch, part)
 
-    def __len__(self) -> int:
-        return self._rows
+    def _open_shard(self, part: Path) -> _Shard:
+        if self._suffix == "parquet":
+            return _ParquetShard(part, self.table)
+        return _JsonLinesShard(part)
 
-    def __iter__(self) -> Iterator[Instruction]:
-        with pa.OSFile(str(self._path), "rb") as source, pa.ipc.open_file(source) as reader:
-            for number in range(reader.num_record_batches):
-                for values in reader.get_batch(number).to_pylist():
-                    yield Instruction.model_construct(**values)
+    def _wait(self) -> int:
+        """Wait for the row group that is being written; give the size of its shard in bytes."""
+        written, self._written = self._written, None
+        return written.result() if written else 0
+
+    def _close_shard(self) -> None:
+        self._wait()
+        if self._shard is None:
+            return
+        self._shard.close()
+        self._shard = None
+        checks, self._shard_checks = self._shard_checks, []
+        number = len(self._shard_rows) - 1
+        self._measured.append(self._hashing.submit(self._measure, number, checks))
+
+    def _measure(self, number: int, checks: list[int]) -> tuple[FileEntry, np.ndarray | None]:
+        path = self._part(number)
+        entry = describe(path, path.name, self._shard_rows[number])
+        if self.table != "images":
+            return entry, None
+        shards = Shards(self._folder, [path.name])
+        entries = entries_of_shard(shards, 0, checks)
+        entries["file"] = number
+        return entry, entries
+
+    def _write_index(self, entries: list[FileEntry], indexes: list[Any]) -> FileEntry:
+        files = [(entry.path.rpartition("/")[2], entry.bytes) for entry in entries]
+        path = self._folder / store_index.NAME
+        path.write_bytes(store_index.spell(files, np.concatenate(indexes)))
+        return describe(path, f"{self.table}/{path.name}")
+
+
+def _write(shard: _Shard, batch: pa.RecordBatch, path: Path) -> int:
+    """Write a row group; give the size of the shard in bytes."""
+    shard.write(batch)
+    return path.stat().st_size
+
+
+REPEATED = [
+    "image_ids.list.element",
+    "source",
+    "split",
+    "language",
+    "kind",
+    "scene_id",
+    "group",
+    "licence",
+    "teacher",
+    "prompt_sha256",
+    "request_key",
+    "strategies.list.element",
+    "stage",
+    "reason",
+]
+"""Columns whose values come again and again, over all tables."""
 
 
 def describe(path: Path, name: str, rows: int | None = None) -> FileEntry:

@@ -249,7 +249,7 @@ def test_shards_and_row_groups_are_bounded(
     monkeypatch.setattr(writer, "GROUP_BYTES", 1)
     monkeypatch.setattr(writer, "SHARD_BYTES", 1)
     build_coco(pets.root)
-    names = sorted(path.name for path in (tmp_path / "out" / "images").iterdir())
+    names = sorted(path.name for path in (tmp_path / "out" / "images").glob("*.parquet"))
     assert names == [f"train-{n:05d}-of-00003.parquet" for n in range(3)]
     assert len(mimicit.load(tmp_path / "out").images) == 3
     assert find_problems(tmp_path / "out") == []

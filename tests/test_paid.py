@@ -216,7 +216,7 @@ def test_nothing_is_published_while_a_request_has_no_reply(
     summary = asking(pets.root, partial=True)
     assert summary.pending == 1
     assert {row["scene_id"] for row in rows(tmp_path / "out")} == {f"{n:012d}" for n in (1, 2)}
-    assert "**Partial**: 1 requests" in (tmp_path / "out" / "README.md").read_text()
+    assert "**Partial**: 1 of 3 requests" in (tmp_path / "out" / "README.md").read_text()
     assert find_problems(tmp_path / "out") == []
     asking.server.mend()
     assert asking.calls(pets.root) == 1

@@ -11,12 +11,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mimicit import validate as gate
 from mimicit.errors import InvalidDataset
 from mimicit.tables import arrow_schema
-from mimicit.validate import find_problems, validate
+from mimicit.validate import validate
 
 SHARD = "train-00000-of-00001.parquet"
 Rows = list[dict[str, Any]]
+
+
+def find_problems(dataset: Path) -> list[str]:
+    """List what is wrong as a user reads it."""
+    return [str(problem) for problem in gate.find_problems(dataset)]
 
 
 @pytest.fixture
@@ -117,8 +123,8 @@ def test_rows_that_stand_twice_are_found(dataset: Path) -> None:
     edit(dataset, "instructions", lambda rows: rows.append(rows[0]))
     edit(dataset, "images", lambda rows: rows.append(rows[0]))
     text = "\n".join(find_problems(dataset))
-    assert "instruction id 'LA_INS_900000000001_00' has more than one row" in text
-    assert "image id 'LA_IMG_900000000001' has more than one row" in text
+    assert "row 45: 'LA_INS_900000000001_00': has more than one row" in text
+    assert "row 10: 'LA_IMG_900000000001': has more than one row" in text
     assert "README.md: counts 45 rows of instructions; there are 46" in text
 
 
@@ -130,7 +136,7 @@ def test_a_picture_that_does_not_decode_or_is_another_is_found(dataset: Path) ->
 
     edit(dataset, "images", change)
     text = "\n".join(find_problems(dataset))
-    assert "'LA_IMG_900000000001' does not decode: truncated" in text
+    assert "row 0: 'LA_IMG_900000000001': does not decode: truncated" in text
     assert "'LA_IMG_900000000002': sha256 is" in text
     assert "'LA_IMG_900000000004': width is 451, its row says 7" in text
 
@@ -213,7 +219,7 @@ def test_nested_nonsense_and_text_that_is_none_are_found(dataset: Path) -> None:
     bad = pa.array([b"\xff\xfe"] * len(table), pa.binary()).view(pa.string())
     pq.write_table(table.set_column(0, table.schema.field(0), bad), path)
     reseal(dataset)
-    assert any("cannot be read" in problem for problem in find_problems(dataset))
+    assert any("row 7: is not valid UTF-8" in problem for problem in find_problems(dataset))
     (dataset / "manifest.json").write_text("[" * 100_000)
     assert any("manifest.json: cannot be read" in problem for problem in find_problems(dataset))
 
@@ -260,4 +266,4 @@ def test_anything_else_is_not_a_dataset(tmp_path: Path) -> None:
     with pytest.raises(InvalidDataset) as caught:
         validate(tmp_path)
     assert caught.value.exit_code == 4
-    assert caught.value.problems == find_problems(tmp_path)
+    assert list(map(str, caught.value.problems)) == find_problems(tmp_path)

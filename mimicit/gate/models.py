@@ -1,0 +1,127 @@
+"""Rows by the column: which of them do not fit their model, as pydantic would say.
+
+What a row must satisfy is read off the JSON Schema that pydantic makes of its model, so that it is
+said once, in `mimicit.schema`; what is wrong with a row that does not fit, pydantic says itself.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import ValidationError
+
+from mimicit.schema import Row
+from mimicit.tables import TABLES
+
+Spec = Mapping[str, Any]
+
+
+def misfits(batch: pa.RecordBatch, table: str) -> np.ndarray:
+    """Tell which rows do not fit the model of their table.
+
+    Args:
+        batch: Rows with the types of the table's schema; columns may be missing.
+        table: One of `tables.TABLES`.
+
+    Returns:
+        Booleans of shape (rows,).
+
+    Raises:
+        ValueError: a text is not valid UTF-8.
+        KeyError: the model asks for something that this does not check.
+    """
+    spec = _schema(table)
+    bad = np.zeros(batch.num_rows, bool)
+    for name in batch.schema.names:
+        values = batch.column(name)
+        values.validate(full=True)
+        bad |= _bad(values, spec["properties"][name], spec.get("$defs", {}))
+    return bad
+
+
+def row_problems(row: Mapping[str, Any], table: str) -> list[str]:
+    """Say what is wrong with a row, each as `field: what`."""
+    try:
+        TABLES[table].model_validate(row)
+    except ValidationError as error:
+        return [f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors()]
+    return []
+
+
+@functools.cache
+def _schema(table: str) -> Spec:
+    model: type[Row] = TABLES[table]
+    return model.model_json_schema()
+
+
+def _bad(values: pa.Array, spec: Spec, named: Spec) -> np.ndarray:
+    """Check a column, or the values inside of one, against its part of a schema."""
+    if "$ref" in spec:
+        spec = named[spec["$ref"].rpartition("/")[2]]
+    options = spec.get("anyOf", [spec])
+    present = [option for option in options if option.get("type") != "null"]
+    if len(present) != 1:
+        raise KeyError(f"no check for {spec}")
+    missing = _true(pc.is_null(values))
+    bad = np.zeros(len(values), bool) if len(options) > 1 else missing.copy()
+    if pa.types.is_struct(values.type):
+        inner = _bad_struct(values, present[0], named)
+    elif pa.types.is_list(values.type):
+        inner = _bad_list(values, present[0], named)
+    else:
+        inner = _bad_value(values, present[0])
+    bad |= inner & ~missing
+    return bad
+
+
+def _bad_struct(values: pa.StructArray, spec: Spec, named: Spec) -> np.ndarray:
+    if "$ref" in spec:
+        spec = named[spec["$ref"].rpartition("/")[2]]
+    bad = np.zeros(len(values), bool)
+    for number, field in enumerate(values.type):
+        inner = pc.struct_field(values, [number])
+        bad |= _bad(inner, spec["properties"][field.name], named)
+    return bad
+
+
+def _bad_list(values: pa.ListArray, spec: Spec, named: Spec) -> np.ndarray:
+    bad = np.zeros(len(values), bool)
+    if spec.get("minItems"):
+        bad |= _true(pc.less(pc.list_value_length(values), spec["minItems"]))
+    inside = _bad(pc.list_flatten(values), spec["items"], named)
+    if inside.any():
+        parents = pc.list_parent_indices(values).to_numpy()
+        bad[parents[inside]] = True
+    return bad
+
+
+KNOWN = {
+    *("type", "title", "description", "default", "format"),
+    *("pattern", "minLength", "enum", "exclusiveMinimum"),
+}
+"""What is checked of a value, or needs no check: its type is that of its column."""
+
+
+def _bad_value(values: pa.Array, spec: Spec) -> np.ndarray:
+    unknown = spec.keys() - KNOWN
+    if unknown:
+        raise KeyError(f"no check for {unknown} of {spec}")
+    bad = np.zeros(len(values), bool)
+    if "pattern" in spec:
+        bad |= ~_true(pc.match_substring_regex(values, spec["pattern"]))
+    if "minLength" in spec:
+        bad |= _true(pc.less(pc.utf8_length(values), spec["minLength"]))
+    if "enum" in spec:
+        bad |= ~_true(pc.is_in(values, pa.array(spec["enum"])))
+    if "exclusiveMinimum" in spec:
+        bad |= _true(pc.less_equal(values, spec["exclusiveMinimum"]))
+    return bad
+
+
+def _true(mask: pa.Array) -> np.ndarray:
+    """Give a mask as numpy has it, what is null being false."""
+    filled = pc.fill_null(mask, fill_value=False)
+    return np.array(filled.to_numpy(zero_copy_only=False), bool)

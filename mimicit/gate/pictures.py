@@ -1,0 +1,206 @@
+"""The pictures of a dataset: their ids, their files, and the index that says where these lie."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mimicit import store_index
+from mimicit.decoding import Picture, examine_all
+from mimicit.errors import SourceError
+from mimicit.gate.files import INDEX, Findings, Shard
+from mimicit.gate.rows import Rows, fitting
+from mimicit.image_store import ImageStore, entries_of_shard
+from mimicit.plain_values import NotPlain
+from mimicit.schema import ImageInfo
+from mimicit.shards import Shards
+from mimicit.store_index import StoreIndex, UnusableIndex, check_of, in_memory, key_of
+from mimicit.tables import arrow_schema
+
+Decode = Literal["all", "sample", "none"]
+
+SAMPLE = 1000
+"""Pictures that `sample` looks at: those with the lowest keys, the same every time."""
+
+STATED = ["sha256", "phash", "width", "height", "format"]
+"""What a row says of its picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """The rows of the images table that fit their model.
+
+    Attributes:
+        ids: Image ids, each row's.
+        hashes: Perceptual hashes, 64 bits.
+        places: Shard and number of each row.
+    """
+
+    ids: pa.Array
+    hashes: np.ndarray
+    places: list[tuple[Shard, np.ndarray]]
+
+    def place(self, number: int) -> tuple[str, int]:
+        """Give the file and the row of a picture by its number here."""
+        for shard, rows in self.places:
+            if number < len(rows):
+                return shard.name, int(rows[number])
+            number -= len(rows)
+        raise IndexError(number)
+
+
+def check_pictures(findings: Findings, decode: Decode) -> Pictures:
+    """Check every row of the images table, and as many pictures as is asked for."""
+    index = _check_index(findings)
+    names = arrow_schema("images").names
+    columns = None if decode == "all" else ["image.path" if n == "image" else n for n in names]
+    rows = fitting(findings, "images", columns)
+    kept: list[Rows] = []
+    if decode == "all":
+        _decode_all(findings, rows, kept, index)
+    else:
+        kept.extend(_slim(each) for each in rows)
+    if decode == "sample":
+        _decode_sample(findings, kept)
+    pictures = _gathered(kept)
+    first = pc.index_in(pictures.ids, value_set=pictures.ids).to_numpy(zero_copy_only=False)
+    for number in np.flatnonzero(first != np.arange(len(first))).tolist():
+        name = pictures.ids[number].as_py()
+        findings.add(*_at(pictures, number, "has more than one row"), name)
+    return pictures
+
+
+def _at(pictures: Pictures, number: int, text: str) -> tuple[str, str, int]:
+    file, row = pictures.place(number)
+    return file, text, row
+
+
+def _slim(rows: Rows) -> Rows:
+    """Leave out what is not needed later."""
+    return Rows(rows.shard, rows.numbers, rows.batch.select(["image_id", *STATED]))
+
+
+def _gathered(kept: list[Rows]) -> Pictures:
+    ids = [rows.batch.column("image_id") for rows in kept]
+    hashes = [int(text, 16) for rows in kept for text in rows.batch.column("phash").to_pylist()]
+    return Pictures(
+        ids=pa.concat_arrays(ids) if ids else pa.array([], pa.string()),
+        hashes=np.array(hashes, np.uint64),
+        places=[(rows.shard, rows.numbers) for rows in kept],
+    )
+
+
+# ------------------------------------------------------------------------ the files
+
+
+def _decode_all(
+    findings: Findings, rows: Iterator[Rows], kept: list[Rows], index: StoreIndex | None
+) -> None:
+    """Decode every picture, in child processes, and compare it with its row and with the index."""
+    waiting: list[tuple[str, int, dict[str, Any]]] = []
+
+    def pictures() -> Iterator[Picture]:
+        for each in rows:
+            kept.append(_slim(each))
+            files = pc.struct_field(each.batch.column("image"), "bytes")
+            for number, row, data in zip(
+                each.numbers.tolist(), kept[-1].batch.to_pylist(), files.to_pylist(), strict=True
+            ):
+                waiting.append((each.shard.name, number, row))
+                if index:
+                    _check_entry(findings, waiting[-1], data, index)
+                yield row["image_id"], data or b""
+
+    for info in examine_all(pictures()):
+        _compare(findings, *waiting.pop(0), info)
+
+
+def _check_entry(
+    findings: Findings, where: tuple[str, int, dict[str, Any]], data: bytes, index: StoreIndex
+) -> None:
+    file, number, row = where
+    place = index.find(row["image_id"])
+    if place and place.check and place.check != check_of(data):
+        what = f"{INDEX} has another check sum of this picture: it is stale"
+        findings.add(file, what, number, row["image_id"])
+
+
+def _decode_sample(findings: Findings, kept: list[Rows]) -> None:
+    """Decode some pictures, read the way users read them."""
+    found = [
+        (key_of(row["image_id"]), rows.shard.name, number, row)
+        for rows in kept
+        for number, row in zip(rows.numbers.tolist(), rows.batch.to_pylist(), strict=True)
+    ]
+    chosen = sorted(found, key=lambda each: each[0])[:SAMPLE]
+    if not chosen:
+        return
+    waiting: list[tuple[str, int, dict[str, Any]]] = []
+
+    def pictures() -> Iterator[Picture]:
+        store = ImageStore.open(findings.directory)
+        for _, file, number, row in chosen:
+            try:
+                data = store.read(row["image_id"])
+            except (SourceError, KeyError) as error:
+                findings.add(file, f"cannot be read: {error}", number, row["image_id"])
+                continue
+            waiting.append((file, number, row))
+            yield row["image_id"], data
+
+    for info in examine_all(pictures()):
+        _compare(findings, *waiting.pop(0), info)
+
+
+def _compare(
+    findings: Findings, file: str, number: int, row: dict[str, Any], info: ImageInfo
+) -> None:
+    name = row["image_id"]
+    if info.problem:
+        findings.add(file, f"does not decode: {info.problem}: {info.detail}", number, name)
+        return
+    for field in STATED:
+        if row[field] != getattr(info, field):
+            what = f"{field} is {getattr(info, field)!r}, its row says {row[field]!r}"
+            findings.add(file, what, number, name)
+
+
+# ------------------------------------------------------------------------ the index
+
+
+def _check_index(findings: Findings) -> StoreIndex | None:
+    """Compare the index with the shards that it is of; give it if it can be read."""
+    path = findings.directory / INDEX
+    names = [shard.path.name for shard in findings.shards["images"]]
+    try:
+        if not names or path.is_symlink() or not path.is_file():
+            if path.exists() or names:
+                there = "is missing" if names else "is the index of pictures that are not there"
+                findings.add(INDEX, there)
+            return None
+        index = in_memory(path.read_bytes())
+        stale = _stale(index, Shards(path.parent, names))
+    except (UnusableIndex, NotPlain) as error:
+        findings.add(INDEX, f"cannot be used: {error}")
+        return None
+    except (OSError, ValueError, KeyError, pa.ArrowException, SourceError):
+        return None  # a damaged shard is found when its rows are read
+    if stale:
+        findings.add(INDEX, f"is stale: {stale}")
+    return index
+
+
+def _stale(index: StoreIndex, shards: Shards) -> str:
+    """Say in what an index differs from the one that its shards should have, or ""."""
+    if index.files != shards.files:
+        return "it is that of shards of other names or sizes"
+    made = [entries_of_shard(shards, number) for number in range(len(shards.files))]
+    mine = in_memory(store_index.spell(shards.files, np.concatenate(made))).entries()
+    theirs = index.entries()
+    fields = ["key", "offset", "length", "file"]
+    if len(mine) != len(theirs) or any((mine[f] != theirs[f]).any() for f in fields):
+        return "it does not say where the pictures of its shards lie"
+    return ""

@@ -1,0 +1,307 @@
+"""What refers to what: pictures, in-context examples, links, and splits kept apart.
+
+All ids become numbers once, a large window of rows at a time, since looking some up costs as much
+as looking up all that there are.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mimicit.checks import text_problem
+from mimicit.gate.files import Findings
+from mimicit.gate.pictures import Pictures
+from mimicit.gate.rows import Rows, batches, fitting
+from mimicit.gate.texts import may_have_problem
+from mimicit.schema import SPLITS
+from mimicit.splits import lookalikes
+
+WINDOW_ROWS = 250_000
+"""Rows whose ids are looked up at once, at least; a quarter of all where these are more."""
+
+
+@dataclass(slots=True)
+class Instructions:
+    """All instructions by number, in the order of their shards.
+
+    The arrays have one place more, so that the number -1, of what is not there, finds it.
+
+    Attributes:
+        ids: Their ids, as bytes: text that is not valid is one of the things to be found.
+        splits: Number of each one's split among `SPLITS`; -1 for another.
+        starts: Number of the first instruction of each shard.
+        counts: How many contexts each has.
+        firsts: Where its contexts begin in `contexts`.
+        contexts: Numbers of the instructions that are contexts, -1 for one that is not there.
+    """
+
+    ids: pa.Array
+    splits: np.ndarray
+    starts: dict[str, int]
+    counts: np.ndarray
+    firsts: np.ndarray
+    contexts: list[np.ndarray] = field(default_factory=list)
+
+    def name(self, number: int) -> str:
+        """Give the id of one."""
+        found: bytes = self.ids[number].as_py()
+        return found.decode(errors="replace")
+
+
+def check_references(findings: Findings, pictures: Pictures) -> None:
+    """Check all instructions and links against each other and against the pictures."""
+    known = _read_ids(findings)
+    seen_in = np.zeros((len(SPLITS), len(pictures.ids)), bool)
+    window = max(WINDOW_ROWS, len(known.ids) // 4)
+    groups: list[pa.Table] = []
+    divided = len({shard.split for shard in findings.shards["instructions"]}) > 1
+    for rows in _windows(_read(findings, divided=divided, groups=groups), window):
+        _check_window(findings, rows, known, pictures, seen_in)
+    if divided:
+        _check_groups(findings, groups)
+        _check_pictures_apart(findings, pictures, seen_in)
+    _check_links(findings, known, window)
+
+
+def _read_ids(findings: Findings) -> Instructions:
+    """Read all ids once, since a context may come after its query; find those that stand twice."""
+    ids: list[pa.Array] = []
+    codes: list[np.ndarray] = []
+    starts: dict[str, int] = {}
+    total = 0
+    names = pa.array([name.encode() for name in SPLITS], pa.binary())
+    before = len(findings.problems)
+    for shard, first, batch in batches(findings, "instructions", ["id", "split"]):
+        starts.setdefault(shard.name, total - first)
+        ids.append(batch.column("id").view(pa.binary()))
+        split = pc.index_in(batch.column("split").view(pa.binary()), value_set=names)
+        codes.append(pc.fill_null(split, -1).to_numpy())
+        total += batch.num_rows
+    del findings.problems[before:]  # they are found once more when the rows are read
+    everything = pa.concat_arrays(ids) if ids else pa.array([], pa.binary())
+    known = Instructions(
+        ids=everything,
+        splits=np.concatenate([*codes, np.array([-1], np.int32)]).astype(np.int8),
+        starts=starts,
+        counts=np.zeros(len(everything) + 1, np.int32),
+        firsts=np.zeros(len(everything) + 1, np.int64),
+    )
+    numbers = _numbers(everything, everything)
+    for number in np.flatnonzero(numbers != np.arange(len(numbers))).tolist():
+        findings.add(*_place(known, number), known.name(number))
+    return known
+
+
+def _place(known: Instructions, number: int) -> tuple[str, str, int]:
+    name = max((n for n, s in known.starts.items() if s <= number), key=known.starts.__getitem__)
+    return name, "has more than one row", number - known.starts[name]
+
+
+def _numbers(values: pa.Array, known: pa.Array) -> np.ndarray:
+    """Look ids up: the number of each, or -1."""
+    found = pc.fill_null(pc.index_in(values, value_set=known), -1)
+    return np.asarray(found.to_numpy(), np.int64)
+
+
+def _read(findings: Findings, *, divided: bool, groups: list[pa.Table]) -> Iterator[Rows]:
+    """Read all instructions; check their texts and splits, and give what refers to others."""
+    for rows in fitting(findings, "instructions"):
+        for column in ("instruction", "answer"):
+            texts = rows.batch.column(column)
+            suspects = may_have_problem(texts).to_numpy(zero_copy_only=False)
+            for suspect in np.flatnonzero(suspects).tolist():
+                reason = text_problem(texts[suspect].as_py())
+                if reason:
+                    _add(findings, rows, suspect, f"{column}: {reason}")
+        elsewhere = pc.not_equal(rows.batch.column("split"), rows.shard.split)
+        for place in np.flatnonzero(elsewhere.to_numpy(zero_copy_only=False)).tolist():
+            split = rows.batch.column("split")[place].as_py()
+            _add(findings, rows, place, f"is of the split {split!r}, and its file is not")
+        if divided:
+            groups.append(_distinct(rows.batch))
+        columns = ["id", "split", "image_ids", "rel_ins_ids"]
+        yield Rows(rows.shard, rows.numbers, rows.batch.select(columns))
+
+
+def _add(findings: Findings, rows: Rows, place: int, text: str) -> None:
+    name = rows.batch.column(0)[place].as_py()
+    findings.add(rows.shard.name, text, int(rows.numbers[place]), name)
+
+
+def _windows(rows: Iterator[Rows], size: int) -> Iterator[list[Rows]]:
+    """Gather rows until there are enough of them."""
+    gathered: list[Rows] = []
+    for each in rows:
+        gathered.append(each)
+        if sum(len(one.numbers) for one in gathered) >= size:
+            yield gathered
+            gathered = []
+    if gathered:
+        yield gathered
+
+
+def _flat(rows: Sequence[Rows], column: str) -> tuple[pa.Array, np.ndarray]:
+    """Put the lists of all rows behind each other: the values, and how many each row has."""
+    lists = [one.batch.column(column) for one in rows]
+    values = pa.concat_arrays([pc.list_flatten(one) for one in lists])
+    counts = np.concatenate([pc.list_value_length(one).to_numpy() for one in lists])
+    return values, counts.astype(np.int32)
+
+
+class _Window:
+    """Rows of several shards by one number, to say where each is."""
+
+    def __init__(self, rows: Sequence[Rows]) -> None:
+        self._rows = rows
+        self._ends = np.cumsum([len(one.numbers) for one in rows])
+
+    def add(self, findings: Findings, number: int, text: str) -> None:
+        """Note a violation of a row."""
+        part = int(np.searchsorted(self._ends, number, side="right"))
+        rows = self._rows[part]
+        start = int(self._ends[part]) - len(rows.numbers)
+        _add(findings, rows, number - start, text)
+
+
+def _check_window(
+    findings: Findings,
+    rows: list[Rows],
+    known: Instructions,
+    pictures: Pictures,
+    seen_in: np.ndarray,
+) -> None:
+    """Look up all that these rows refer to."""
+    window = _Window(rows)
+    own = np.concatenate([one.numbers + known.starts[one.shard.name] for one in rows])
+    names, counts = _flat(rows, "image_ids")
+    found = _numbers(names, pictures.ids)
+    owners = np.repeat(np.arange(len(own)), counts)
+    for place in np.flatnonzero(found < 0).tolist():
+        what = f"image id {names[place].as_py()!r} is not in the images table"
+        window.add(findings, int(owners[place]), what)
+    there = found >= 0
+    for code in range(len(SPLITS)):
+        seen_in[code, found[there & (known.splits[own[owners]] == code)]] = True
+    names, counts = _flat(rows, "rel_ins_ids")
+    found = _numbers(names.view(pa.binary()), known.ids)
+    known.firsts[own] = sum(map(len, known.contexts)) + np.cumsum(counts) - counts
+    known.counts[own] = counts
+    known.contexts.append(found.astype(np.int32))
+    owners = np.repeat(np.arange(len(own)), counts)
+    _check_contexts(findings, window, known, own, owners, names, found)
+
+
+def _check_contexts(  # noqa: PLR0913  # the columns of one table
+    findings: Findings,
+    window: _Window,
+    known: Instructions,
+    own: np.ndarray,
+    owners: np.ndarray,
+    names: pa.Array,
+    found: np.ndarray,
+) -> None:
+    """Check each context of each query.
+
+    Args:
+        findings: What is found is added here.
+        window: The rows.
+        known: All instructions.
+        own: Number of each query among all instructions.
+        owners: The query of each context, as a row of the window.
+        names: Its id.
+        found: Its number among all instructions, or -1.
+    """
+    itself = found == own[owners]
+    foreign = (found >= 0) & ~itself & (known.splits[found] != SPLITS.index("train"))
+    for place in np.flatnonzero((found < 0) | itself | foreign).tolist():
+        what = f"context id {names[place].as_py()!r} is not in the instructions table"
+        if itself[place]:
+            what = "is its own context"
+        elif foreign[place]:
+            what = f"context id {names[place].as_py()!r} is not of the train split"
+        window.add(findings, int(owners[place]), what)
+    pairs = owners.astype(np.int64) * (len(known.ids) + 1) + found
+    order = np.argsort(pairs, kind="stable")
+    again = order[1:][(pairs[order][1:] == pairs[order][:-1]) & (found[order][1:] >= 0)]
+    for row in np.unique(owners[again]).tolist():
+        window.add(findings, row, "a context id stands twice")
+
+
+# -------------------------------------------------------------------- splits apart
+
+
+def _distinct(batch: pa.RecordBatch) -> pa.Table:
+    keys = ["source", "group", "split"]
+    return pa.Table.from_batches([batch.select(keys)]).group_by(keys).aggregate([])
+
+
+def _check_groups(findings: Findings, groups: list[pa.Table]) -> None:
+    """Find groups with instructions in more than one split."""
+    keys = ["source", "group", "split"]
+    pairs = pa.concat_tables(groups).group_by(keys).aggregate([])
+    counted = pairs.group_by(["source", "group"]).aggregate([("split", "count")])
+    for row in counted.filter(pc.greater(counted.column("split_count"), 1)).to_pylist():
+        what = f"the group {row['group']!r} of {row['source']!r} is in more than one split"
+        findings.add("instructions", what)
+
+
+def _check_pictures_apart(findings: Findings, pictures: Pictures, seen_in: np.ndarray) -> None:
+    """Find pictures of the train split that are, or look like, one of the others."""
+    train = np.flatnonzero(seen_in[SPLITS.index("train")])
+    held = np.flatnonzero(seen_in[1:].any(axis=0))
+    near = lookalikes(pictures.hashes[train].tolist(), pictures.hashes[held].tolist())
+    for place in np.flatnonzero(near >= 0).tolist():
+        number, other = int(train[place]), int(held[near[place]])
+        name, like = pictures.ids[number].as_py(), pictures.ids[other].as_py()
+        what = f"of the train split, looks like {like!r} of validation or test"
+        if number == other:
+            what = "is in the train split, and in validation or test"
+        file, row = pictures.place(number)
+        findings.add(file, what, row, name)
+
+
+# --------------------------------------------------------------------------- links
+
+
+def _check_links(findings: Findings, known: Instructions, window: int) -> None:
+    """Compare the links with the contexts of the instructions."""
+    contexts = np.concatenate([np.zeros(0, np.int32), *known.contexts])
+    left = known.counts > 0
+    seen = np.zeros(len(known.counts), bool)
+    for rows in _windows(fitting(findings, "links"), window):
+        place = _Window(rows)
+        queries = pa.concat_arrays([one.batch.column("query_id") for one in rows])
+        own = _numbers(queries.view(pa.binary()), known.ids)
+        names, counts = _flat(rows, "context_ids")
+        found = _numbers(names.view(pa.binary()), known.ids)
+        same = (own >= 0) & (known.counts[own] == counts)
+        at = np.repeat(known.firsts[own], counts) + _within(counts)
+        owners = np.repeat(np.arange(len(own)), counts)
+        of_same = same[owners]
+        differ = np.zeros(len(found), bool)
+        differ[of_same] = contexts[at[of_same]] != found[of_same]
+        same[owners[differ]] = False
+        for row in np.flatnonzero(~same).tolist():
+            place.add(findings, row, "context_ids are not the rel_ins_ids of its instruction")
+        for column in ("scores", "strategies"):
+            for row in np.flatnonzero(_flat(rows, column)[1] != counts).tolist():
+                place.add(findings, row, f"contexts and {column} differ in number")
+        first = np.zeros(len(own), bool)
+        first[np.unique(own, return_index=True)[1]] = True
+        for row in np.flatnonzero((own >= 0) & (seen[own] | ~first)).tolist():
+            place.add(findings, row, "has more than one row")
+        seen[own[own >= 0]] = True
+        left[own[own >= 0]] = False
+    for number in np.flatnonzero(left).tolist():
+        findings.add("links", "has rel_ins_ids, but no row of its own", None, known.name(number))
+
+
+def _within(counts: np.ndarray) -> np.ndarray:
+    """Count from 0 within each run of so many."""
+    ends = np.cumsum(counts)
+    total = int(ends[-1]) if len(ends) else 0
+    within: np.ndarray = np.arange(total) - np.repeat(ends - counts, counts)
+    return within

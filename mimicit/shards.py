@@ -1,0 +1,129 @@
+"""The files of one folder of a dataset, held as they were when it was opened.
+
+A dataset is replaced whole, under the same name. Its files are opened relative to the folder that
+was there at first, so that a reader gets the old one or an error, and never some of each.
+"""
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from mimicit.errors import SourceError
+
+OPEN_FILES = 256
+"""Files that are kept open at once, at most."""
+
+
+class _File:
+    """An open file, closed when nobody uses it any more."""
+
+    def __init__(self, handle: int) -> None:
+        self.handle = handle
+
+    def __del__(self) -> None:
+        os.close(self.handle)
+
+
+class Shards:
+    """The Parquet files of a folder, in the order of their names, and whatever lies beside them.
+
+    Args:
+        folder: The folder.
+        endings: How the names of its shards end, such as `.parquet`; all other files are there
+            too, but not listed.
+        within: The folder that it is in, where that is open too.
+
+    Attributes:
+        folder: The folder.
+        files: Name and size in bytes of each shard, in the order of their names.
+        root: The folder, opened; None on Windows.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        endings: Sequence[str] = (".parquet",),
+        within: "Shards | None" = None,
+    ) -> None:
+        self.folder = folder
+        self.root: _File | None = None
+        # Windows opens no folder; nor does it let one be replaced while a file in it is open.
+        if os.name == "posix" and within and within.root:
+            handle = os.open(folder.name, os.O_RDONLY, dir_fd=within.root.handle)
+            self.root = _File(handle)
+        elif os.name == "posix":
+            self.root = _File(os.open(folder, os.O_RDONLY))
+        self._open: dict[str, _File] = {}
+        inside: int | Path = self.root.handle if self.root else folder
+        self._names = sorted(os.listdir(inside))  # noqa: PTH208  # a handle has no other way
+        shards = (n for n in self._names if n.endswith(tuple(endings)) and n[0] != ".")
+        self.files = [(name, self.size(name)) for name in shards]
+
+    def has(self, name: str) -> bool:
+        """Tell whether there was such a file when the folder was opened."""
+        return name in self._names
+
+    def size(self, name: str) -> int:
+        """Give a file's size in bytes.
+
+        Raises:
+            SourceError: it has gone.
+        """
+        try:
+            if self.root is None:
+                return (self.folder / name).stat().st_size
+            return os.stat(name, dir_fd=self.root.handle).st_size
+        except OSError as error:
+            raise self._gone(name, error) from error
+
+    def read(self, name: str, length: int, offset: int) -> bytes:
+        """Read a piece of a file, from any thread; fewer bytes where the file ends.
+
+        Raises:
+            SourceError: the file has gone.
+        """
+        return os.pread(self._kept(name).handle, length, offset)
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a file anew, to be read by a library.
+
+        Raises:
+            SourceError: it has gone.
+        """
+        return os.fdopen(self._handle(name), "rb")
+
+    def _kept(self, name: str) -> _File:
+        """Give the open file of this name. It is closed when others have taken its place."""
+        file = self._open.get(name)
+        if file is None:
+            if len(self._open) >= OPEN_FILES:
+                self._open = {}  # a thread that reads one of them still holds it
+            file = self._open[name] = _File(self._handle(name))
+        return file
+
+    def _handle(self, name: str) -> int:
+        # Without waiting: what is no regular file, but a pipe, is an error when it is read.
+        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+        try:
+            return self._opened(name, flags)
+        except OSError as error:
+            if error.errno == errno.EMFILE and self._open:
+                self._open = {}
+                return self._opened(name, flags)
+            raise self._gone(name, error) from error
+
+    def _opened(self, name: str, flags: int) -> int:
+        if self.root is None:
+            return os.open(self.folder / name, flags)
+        return os.open(name, flags, dir_fd=self.root.handle)
+
+    def _gone(self, name: str, error: OSError) -> SourceError:
+        return SourceError(
+            f"{name!r} of {str(self.folder)!r} cannot be opened ({error.strerror}). If the "
+            "dataset was replaced since it was opened, open it again."
+        )
