@@ -1,21 +1,25 @@
 """Scenes in, published rows out. No network, no clock, no chance but the seed."""
 
+import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mimicit.authors import Author, Pending
+from mimicit.authors import Author, Pending, Written
 from mimicit.card import Tally
+from mimicit.catalogue import Catalogue
 from mimicit.columns import column
-from mimicit.context_linker import LinkSpec, link
-from mimicit.errors import Incomplete, InvalidDataset, Problem, SourceError
+from mimicit.context_linker import Chosen, LinkSpec, catalogue_of, choose
+from mimicit.errors import Incomplete, SourceError
 from mimicit.media import Media
 from mimicit.progress import Counted, Track
-from mimicit.schema import SPLITS, ImageRow, Instruction, Links, Rejection, Reply, Scene
+from mimicit.schema import SPLITS, ImageRow, Instruction, Rejection, Reply, Scene
 from mimicit.spool import Spool
+from mimicit.tables import arrow_schema
 from mimicit.writer import FileEntry, Format, TableWriter
 
 ROWS_UNDER_WAY = 16
@@ -23,23 +27,20 @@ ROWS_UNDER_WAY = 16
 
 
 class Assembly:
-    """Writes the tables of one dataset: `add` every scene, then `finish`.
+    """Writes the tables of one dataset: `read` the scenes, then `finish`.
 
     Leaving it as a context ends it, finished or not.
 
     Args:
         directory: Where the tables go.
-        media: The verdicts on all pictures.
-        author: Who makes a scene's exchanges.
         form: How rows are written; pictures are Parquet in any case.
+
+    Attributes:
+        tally: What was written and turned away.
     """
 
-    def __init__(
-        self, directory: Path, media: Media, author: Author, form: Format = "parquet"
-    ) -> None:
+    def __init__(self, directory: Path, form: Format = "parquet") -> None:
         self.tally = Tally()
-        self._media = media
-        self._author = author
         self._tables = {
             name: TableWriter(directory, name, form=form)
             for name in ("images", "links", "rejected")
@@ -61,19 +62,32 @@ class Assembly:
             table.stop()
         self._spool.close()
 
-    def add(self, scene: Scene | None, rejections: Sequence[Rejection]) -> None:
-        """Write what was turned away, and a scene's pictures; keep its instructions to be linked.
+    def read(
+        self,
+        scenes: Iterable[tuple[Scene | None, Sequence[Rejection]]],
+        media: Media,
+        author: Author,
+    ) -> None:
+        """Write what is turned away, and the pictures; keep the instructions to be linked.
 
         Args:
-            scene: A scene that can be used (`Media.judged`), if there is one.
-            rejections: What the source and the media pass turned away.
+            scenes: Scenes that can be used, and what sources and media pass turned away: as
+                `Media.judged` gives them.
+            media: The pictures.
+            author: Who makes a scene's exchanges.
         """
-        for rejection in rejections:
-            self._reject(rejection)
-        if scene is None:
-            return
+        for scene, rejections in scenes:
+            for rejection in rejections:
+                self._reject(rejection)
+            if scene and self._add(author.write(scene)):
+                self._store_pictures(scene, media)
+        self.tally.scenes = media.scenes
+        self._write_pictures(0)
+
+    def _add(self, written: Iterable[Written]) -> bool:
+        """Keep what came of a scene; tell whether there is an instruction among it."""
         published = False
-        for row in self._author.write(scene):
+        for row in written:
             if isinstance(row, Rejection):
                 self._reject(row)
             elif isinstance(row, Pending):
@@ -86,8 +100,7 @@ class Assembly:
                 self._count(row)
                 self._spool.write(row)
                 published = True
-        if published:
-            self._store_pictures(scene)
+        return published
 
     def _count(self, row: Instruction) -> None:
         tally = self.tally
@@ -109,17 +122,18 @@ class Assembly:
             SourceError: there is not one instruction.
             Incomplete: there is none yet, but requests are pending.
         """
-        self._write_pictures(0)
         self._refuse_nothing()
         self._spool.finish()
-        links = link(self._spool.link_rows(), specs)
-        following = track(Counted(links, len(self._spool)), "link", "instructions")
-        for batch, found in _paired(self._spool.batches(), following):
-            for row in found:
-                self._tables["links"].write(row)
-                self.tally.links += len(row.context_ids)
-                self.tally.strategies.update(row.strategies)
-            self._write(batch)
+        catalogue = catalogue_of(self._spool.link_rows(), specs)
+        chosen = track(Counted(choose(catalogue, specs), len(catalogue)), "link", "instructions")
+        for batch in self._spool.batches():
+            linked, links = with_contexts(batch, catalogue, chosen)
+            if links.num_rows:
+                self._tables["links"].write_batch(links)
+            self.tally.links += len(pc.list_flatten(links.column("context_ids")))
+            self.tally.strategies.update(pc.list_flatten(links.column("strategies")).to_pylist())
+            self._write(linked)
+        next(chosen, None)  # so that its progress ends
         self._spool.close()
         tables = [*self._splits.values(), *self._tables.values()]
         return [entry for table in tables for entry in table.close()]
@@ -138,7 +152,7 @@ class Assembly:
         if tally.pending:
             raise Incomplete(f"not one of {tally.pending:,} requests has a usable reply yet")
         raise SourceError(
-            f"not one instruction came out of {self._media.scenes:,} scenes: {why}\n"
+            f"not one instruction came out of {tally.scenes:,} scenes: {why}\n"
             f"the first: {self._first_detail}"
         )
 
@@ -152,11 +166,11 @@ class Assembly:
             if chosen.num_rows:
                 table.write_batch(chosen)
 
-    def _store_pictures(self, scene: Scene) -> None:
+    def _store_pictures(self, scene: Scene, media: Media) -> None:
         for ref in scene.images:
             if ref.id not in self._pictures:
                 self._pictures.add(ref.id)
-                self._rows.append(self._media.row(ref))
+                self._rows.append(media.row(ref))
                 self._write_pictures(ROWS_UNDER_WAY)
 
     def _write_pictures(self, left: int) -> None:
@@ -170,26 +184,41 @@ class Assembly:
             self._digests.add(digest)
 
 
-def _paired(
-    batches: Iterator[pa.RecordBatch], links: Iterator[Links]
-) -> Iterator[tuple[pa.RecordBatch, list[Links]]]:
-    """Put into each batch of instructions the contexts of its rows; give it with its links.
+def with_contexts(
+    batch: pa.RecordBatch, catalogue: Catalogue, following: Iterator[Chosen]
+) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    """Put the contexts of a batch's instructions into it, the best one last; give the links too.
 
-    Links come in the order of the instructions, and some of these have none.
+    Args:
+        batch: Instructions.
+        catalogue: All instructions.
+        following: What was chosen for each, from the first one of this batch on.
     """
-    following = next(links, None)
-    for batch in batches:
-        found: list[Links] = []
-        contexts: list[list[str]] = []
-        for name in batch.column("id").to_pylist():
-            if following and following.query_id == name:
-                found.append(following)
-                contexts.append(following.context_ids)
-                following = next(links, None)
-            else:
-                contexts.append([])
-        place = batch.schema.get_field_index("rel_ins_ids")
-        field = batch.schema.field(place)
-        yield batch.set_column(place, field, column(contexts, field.type)), found
-    if following:  # links out of step with their instructions would be lost: never published
-        raise InvalidDataset([Problem("links", "is out of order", id=following.query_id)])
+    chosen = list(itertools.islice(following, batch.num_rows))
+    places = [list(found)[::-1] for found in chosen]
+    flat = column(list(itertools.chain.from_iterable(places)), pa.int64())
+    counts = list(map(len, places))
+    contexts = _lists(batch.schema.field("rel_ins_ids").type, counts, catalogue.ids.take(flat))
+    linked = batch.set_column(
+        batch.schema.get_field_index("rel_ins_ids"), batch.schema.field("rel_ins_ids"), contexts
+    )
+    some = column([number for number, count in enumerate(counts) if count], pa.int64())
+    schema = arrow_schema("links")
+    columns = [
+        batch.column("id").take(some),
+        contexts.take(some),
+        column(
+            [[round(c[p][0], 4) for p in ps] for c, ps in zip(chosen, places, strict=True)],
+            schema.field("scores").type,
+        ).take(some),
+        column(
+            [[c[p][1] for p in ps] for c, ps in zip(chosen, places, strict=True)],
+            schema.field("strategies").type,
+        ).take(some),
+    ]
+    return linked, pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _lists(kind: pa.DataType, counts: Sequence[int], values: pa.Array) -> pa.Array:
+    ends = np.array(list(itertools.accumulate(counts, initial=0)), np.int32)
+    return pa.Array.from_buffers(kind, len(counts), [None, pa.py_buffer(ends)], children=[values])

@@ -69,11 +69,13 @@ class Attempt:
 
     Attributes:
         request: What is asked.
+        key: Its key.
         number: Its place among the scene's attempts; part of the ids of what comes of it.
         reply: What the journal has for it.
     """
 
     request: Request
+    key: str
     number: int
     reply: Reply | None
 
@@ -107,9 +109,8 @@ class TeacherAuthor:
         ids: list[str] = []
         keys: list[str] = []
         for attempt in self.attempts(scene, messages):
-            key = attempt.request.key
             if attempt.reply is None:
-                yield Pending(scene.id, key)
+                yield Pending(scene.id, attempt.key)
                 continue
             yield attempt.reply
             try:
@@ -120,7 +121,7 @@ class TeacherAuthor:
                 continue
             exchanges += found
             ids += [scene.instruction_id(n, attempt.number) for n in range(len(found))]
-            keys += [key] * len(found)
+            keys += [attempt.key] * len(found)
         made = _Making(scene, self._teacher, self._prompts[scene.source].sha256)
         yield from made.checked(exchanges, ids, keys)
 
@@ -183,7 +184,8 @@ class TeacherAuthor:
             reply_schema=prompt.reply_schema,
             replicate=replicate,
         )
-        return Attempt(request, number, self._kept.get(request.key))
+        key = request.key
+        return Attempt(request, key, number, self._kept.get(key))
 
     def _pictures(self, scene: Scene) -> list[ImagePart]:
         if not self._config.vision:
@@ -215,20 +217,24 @@ class _Making:
         self, exchanges: Sequence[Exchange], ids: Sequence[str], keys: Sequence[str]
     ) -> Iterator[Instruction | Rejection]:
         """Check exchanges together, each with its instruction id and its request's key."""
+        images = [ref.id for ref in self.scene.images]
+        licence = self.scene.licence
         for (exchange, reason), name, key in zip(check(exchanges), ids, keys, strict=True):
             if reason:
                 detail = f"{exchange.instruction!r}: {exchange.answer!r}"[:500]
                 yield self.scene.reject("checks", reason, name, detail)
             else:
-                yield self._instruction(exchange, name, key)
+                yield self._instruction(exchange, name, key, images, licence)
 
-    def _instruction(self, exchange: Exchange, name: str, key: str) -> Instruction:
+    def _instruction(
+        self, exchange: Exchange, name: str, key: str, images: list[str], licence: str
+    ) -> Instruction:
         scene = self.scene
         return Instruction(
             id=name,
             instruction=exchange.instruction,
             answer=exchange.answer,
-            image_ids=[ref.id for ref in scene.images],
+            image_ids=images,
             rel_ins_ids=[],
             source=scene.source,
             split=scene.split,
@@ -236,7 +242,7 @@ class _Making:
             kind=exchange.kind,
             scene_id=scene.id,
             group=scene.groups[0],
-            licence=scene.licence,
+            licence=licence,
             teacher=self.teacher,
             prompt_sha256=self.prompt_sha256,
             request_key=key,

@@ -6,6 +6,7 @@ What follows the YAML is for people, and put into words by `mimicit.card_text`.
 """
 
 import hashlib
+import itertools
 import json
 import re
 from collections import Counter
@@ -17,7 +18,7 @@ from typing import Any, get_args
 import pyarrow.parquet as pq
 import yaml
 
-from mimicit import card_text
+from mimicit import card_text, lookup
 from mimicit.config import BuildConfig
 from mimicit.schema import Instruction
 from mimicit.tables import TABLES, card_features
@@ -28,6 +29,9 @@ SPLITS: tuple[str, ...] = get_args(Instruction.model_fields["split"].annotation)
 
 EXAMPLES = 3
 """Instructions that a card shows."""
+
+SEEN_FOR_EXAMPLES = 20_000
+"""Instructions of each file among which they are chosen."""
 
 _SHOWN = ("id", "instruction", "answer", "image_ids", "rel_ins_ids", "source", "kind")
 
@@ -58,6 +62,7 @@ class Tally:
         output_tokens: Tokens of the replies themselves.
     """
 
+    scenes: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     licences: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
@@ -241,12 +246,13 @@ def _examples(
     """Choose the instructions to show, each with its in-context examples.
 
     They are of different sources, kinds and pictures where there are such, and have in-context
-    examples where any do; among those a hash of their ids decides.
+    examples where any do; among those a hash of their ids decides. They are chosen among the first
+    instructions of each shard, since a million need not be read for three.
     """
     shards = [e for e in entries if e.rows and _place(e)[0] == "instructions"]
     train = [directory / e.path for e in shards if _place(e)[1] == SPLITS[0]]
     first: dict[tuple[str, str], tuple[bool, str, dict[str, Any]]] = {}
-    for row in _read(train or [directory / e.path for e in shards]):
+    for row in _read(train or [directory / e.path for e in shards], SEEN_FOR_EXAMPLES):
         digest = hashlib.sha256(row["id"].encode()).hexdigest()
         rank = (not row["rel_ins_ids"], digest, row)
         best = first.get((row["source"], row["kind"]))
@@ -256,7 +262,8 @@ def _examples(
     while first and len(chosen) < EXAMPLES:
         chosen.append(first.pop(min(first, key=lambda place: _rank(first[place], chosen)))[2])
     wanted = {name for row in chosen for name in row["rel_ins_ids"]}
-    context = {row["id"]: row for row in _read(train) if row["id"] in wanted} if wanted else {}
+    found = lookup.find(directory, "instructions", "id", sorted(wanted), _SHOWN)
+    context = {row.values["id"]: row.values for row in found}
     return [(r, [context[i] for i in r["rel_ins_ids"] if i in context]) for r in chosen]
 
 
@@ -270,13 +277,13 @@ def _rank(
     return bare, *again, not pictures.isdisjoint(row["image_ids"]), digest
 
 
-def _read(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """Read instructions, as much of them as is shown, a few at a time."""
+def _read(paths: Sequence[Path], most: int) -> Iterator[dict[str, Any]]:
+    """Read the first instructions of each file, as much of them as is shown, a few at a time."""
     for path in paths:
         if path.suffix == ".jsonl":
             with path.open(encoding="utf-8") as file:
-                yield from map(json.loads, file)
+                yield from itertools.islice(map(json.loads, file), most)
             continue
         with pq.ParquetFile(path) as parquet:
-            for batch in parquet.iter_batches(1024, columns=_SHOWN):
-                yield from batch.to_pylist()
+            batches = parquet.iter_batches(1024, columns=_SHOWN)
+            yield from itertools.islice((row for b in batches for row in b.to_pylist()), most)

@@ -47,7 +47,9 @@ class Catalogue:
         scenes: Each one's scene, as a number.
         groups: Each one's group, as a number.
         pictures: Each one's pictures, as a place in `picture_sets`.
-        train: Whether each one may be an example.
+        ids: Their ids, as an Arrow array.
+        is_train: Whether each one may be an example: 1 or 0.
+        train: The same, as an array.
         source_names: The sources.
         picture_sets: Pictures, as numbers.
         texts: The words of each scene.
@@ -58,9 +60,9 @@ class Catalogue:
         self.questions = array("Q")
         self.sources, self.kinds, self.scenes = array("i"), array("i"), array("i")
         self.groups, self.pictures = array("i"), array("i")
-        self._train = bytearray()
+        self.is_train = bytearray()
         self._first = array("q")
-        self._ids: list[pa.Array] = []
+        ids: list[pa.Array] = []
         sources, kinds = dict[str, int](), dict[str, int]()
         groups, images = dict[tuple[str, str], int](), dict[str, int]()
         sets = dict[tuple[int, ...], int]()
@@ -83,25 +85,25 @@ class Catalogue:
             self.groups.append(groups.setdefault((row.source, row.group), len(groups)))
             self.pictures.append(sets.setdefault(pictures, len(sets)))
             self.questions.append(_question(row))
-            self._train.append(row.split == "train")
+            self.is_train.append(row.split == "train")
             names.append(row.id)
             if len(names) == ID_CHUNK:
-                self._ids.append(column(names, pa.string()))
+                ids.append(column(names, pa.string()))
                 names = []
         if with_text and last:
             self.texts.add("\n".join(words))
-        self._ids.append(column(names, pa.string()))
+        self.ids = pa.concat_arrays([*ids, column(names, pa.string())])
         self._first.append(len(self.questions))
         self.source_names = list(sources)
         self.picture_sets = list(map(frozenset, sets))
-        self.train = np.frombuffer(self._train, np.bool_)
+        self.train = np.frombuffer(self.is_train, np.bool_)
 
     def __len__(self) -> int:
         return len(self.questions)
 
     def id(self, place: int) -> str:
         """Give the id of the instruction at a place."""
-        found: str = self._ids[place // ID_CHUNK][place % ID_CHUNK].as_py()
+        found: str = self.ids[place].as_py()
         return found
 
     def of_scene(self, scene: int) -> range:

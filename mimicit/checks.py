@@ -70,21 +70,36 @@ REFUSALS = re.compile(
 """Answers that decline. "I cannot determine the breed" is none: it may be the honest answer."""
 
 
+CLUES = (
+    *("caption", "annotation", "bounding", "descri", "coordinates", "mention", "specified"),
+    *("provided", "given", "stated", "noted", "indicated", "according to", "based", "as per"),
+    *("no image", "no picture", "no photo", "available", "loading", "loaded", "n't"),
+    *("cannot", "can not", "could not", "will not", "unable", "not able", "sorry", "afraid"),
+    *("apologi", " ai", "language model"),
+)
+"""Whatever `LEAKS` or `REFUSALS` finds has one of these. Looking for them is ten times as fast."""
+
+_WORD = re.compile(r"\w")
+
+
 def text_problem(text: str) -> str:
     """Give the reason a piece of text cannot be published, or ""."""
-    if not re.search(r"\w", text):
+    if not _WORD.search(text):
         return "empty"
-    if SPECIAL_TOKENS.search(text):
+    if ("<" in text or "[" in text) and SPECIAL_TOKENS.search(text):
         return "special-token"
-    if HIDDEN.search(text):
+    if not text.isprintable() and HIDDEN.search(text):
         return "control-character"
     # In lower case: twice as fast as patterns that ignore it, and every text comes by.
     plain = " ".join(text.lower().replace("\u2019", "'").split())
+    for clue in CLUES:
+        if clue in plain:
+            break
+    else:
+        return ""
     if REFUSALS.search(plain):
         return "refusal"
-    if LEAKS.search(plain):
-        return "annotation-leak"
-    return ""
+    return "annotation-leak" if LEAKS.search(plain) else ""
 
 
 def check(exchanges: Sequence[Exchange]) -> Iterator[tuple[Exchange, str]]:

@@ -66,6 +66,10 @@ Proposer = Callable[[int], Candidates]
 """Proposes candidates for the query at a place; called with ascending places."""
 
 
+Chosen = dict[int, tuple[float, str]]
+"""Places of examples, each with its score and the strategy that found it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Strategy:
     """A way to find examples. `crosses` says that they must be about other pictures."""
@@ -86,18 +90,8 @@ def link(instructions: Iterable[Linkable], specs: Mapping[str, LinkSpec]) -> Ite
         One `Links` for each instruction that has examples, in the same order; the best example
         comes last, next to the query, because that is the one that models copy most.
     """
-    with_text = any("similar-text" in spec.strategies for spec in specs.values())
-    catalogue = Catalogue(instructions, with_text=with_text)
-    proposers = {
-        source: {name: STRATEGIES[name].prepare(catalogue, spec) for name in spec.strategies}
-        for source, spec in specs.items()
-    }
-    for query, code in enumerate(catalogue.sources):
-        source = catalogue.source_names[code]
-        chosen: dict[int, tuple[float, str]] = {}
-        for name, propose in proposers[source].items():
-            if len(chosen) < specs[source].shots:
-                _fill(chosen, specs[source].shots, catalogue, query, name, propose(query))
+    catalogue = catalogue_of(instructions, specs)
+    for query, chosen in enumerate(choose(catalogue, specs)):
         if chosen:
             places = list(chosen)[::-1]
             yield Links(
@@ -108,8 +102,33 @@ def link(instructions: Iterable[Linkable], specs: Mapping[str, LinkSpec]) -> Ite
             )
 
 
-def _fill(  # noqa: PLR0913  # one step of `link`, with its state
-    chosen: dict[int, tuple[float, str]],
+def catalogue_of(instructions: Iterable[Linkable], specs: Mapping[str, LinkSpec]) -> Catalogue:
+    """Read all instructions, as far as the strategies need."""
+    with_text = any("similar-text" in spec.strategies for spec in specs.values())
+    return Catalogue(instructions, with_text=with_text)
+
+
+def choose(catalogue: Catalogue, specs: Mapping[str, LinkSpec]) -> Iterator[Chosen]:
+    """Choose the in-context examples of every instruction: `link` by places.
+
+    Yields:
+        For each place, also where nothing was found, the examples, the best one first.
+    """
+    proposers = {
+        source: {name: STRATEGIES[name].prepare(catalogue, spec) for name in spec.strategies}
+        for source, spec in specs.items()
+    }
+    for query, code in enumerate(catalogue.sources):
+        source = catalogue.source_names[code]
+        chosen: Chosen = {}
+        for name, propose in proposers[source].items():
+            if len(chosen) < specs[source].shots:
+                _fill(chosen, specs[source].shots, catalogue, query, name, propose(query))
+        yield chosen
+
+
+def _fill(  # noqa: PLR0913  # one step of `choose`, with its state
+    chosen: Chosen,
     shots: int,
     catalogue: Catalogue,
     query: int,
@@ -118,26 +137,30 @@ def _fill(  # noqa: PLR0913  # one step of `link`, with its state
 ) -> None:
     """Take a strategy's candidates that pass the guards until there are enough."""
     crosses = STRATEGIES[name].crosses
-    asked = {catalogue.questions[query], *(catalogue.questions[place] for place in chosen)}
-    shown = {catalogue.scenes[query], *(catalogue.scenes[place] for place in chosen)}
+    questions, scenes, is_train = catalogue.questions, catalogue.scenes, catalogue.is_train
+    asked = {questions[query], *(questions[place] for place in chosen)}
+    shown = {scenes[query], *(scenes[place] for place in chosen)}
     pictures = catalogue.picture_sets[catalogue.pictures[query]]
     for place, score in candidates:
         if len(chosen) >= shots:
             return
-        shares = catalogue.scenes[place] in shown or not pictures.isdisjoint(
-            catalogue.picture_sets[catalogue.pictures[place]]
-        )
         if (
             place == query
             or place in chosen
-            or not catalogue.train[place]
-            or catalogue.questions[place] in asked
-            or (crosses and shares)
+            or not is_train[place]
+            or questions[place] in asked
+            or (
+                crosses
+                and (
+                    scenes[place] in shown
+                    or not pictures.isdisjoint(catalogue.picture_sets[catalogue.pictures[place]])
+                )
+            )
         ):
             continue
         chosen[place] = (score, name)
-        asked.add(catalogue.questions[place])
-        shown.add(catalogue.scenes[place])
+        asked.add(questions[place])
+        shown.add(scenes[place])
 
 
 def _rotate(places: list[int], query: int) -> Candidates:

@@ -58,16 +58,21 @@ class Dataset(Sequence[Example]):
         if not self._root.has("manifest.json"):
             raise SourceError(f"{str(directory)!r} is not a dataset: it has no manifest.json")
         self._folders = {
-            name: self._folder(name) for name in ("instructions", "images", "links", "rejected")
+            name: self._folder(name, FORMS if name != "images" else FORMS[:1])
+            for name in ("instructions", "images", "links", "rejected")
         }
         self.images = ImageStore(self._folders["images"])
 
-    def _folder(self, name: str) -> Shards | None:
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Hand another process the place, not the open files."""
+        return Dataset, (self.directory, self._split)
+
+    def _folder(self, name: str, forms: Sequence[str]) -> Shards | None:
         """Open the folder of a table, if it is there."""
         if not self._root.has(name):
             return None
         try:
-            return Shards(self.directory / name, FORMS, self._root)
+            return Shards(self.directory / name, forms, self._root)
         except OSError as error:
             raise SourceError(
                 f"cannot read {str(self.directory / name)!r}: {error.strerror}. If the dataset "

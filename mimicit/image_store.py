@@ -12,7 +12,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,14 @@ from mimicit.errors import SourceError
 from mimicit.images import UnusablePicture, decode
 from mimicit.plain_values import NotPlain, value_places
 from mimicit.shards import Shards
-from mimicit.store_index import StoreIndex, UnusableIndex, check_of, entries_of, in_memory
+from mimicit.store_index import (
+    Place,
+    StoreIndex,
+    UnusableIndex,
+    check_of,
+    entries_of,
+    in_memory,
+)
 
 COLUMN = "image.bytes"
 """The column with the pictures' files."""
@@ -53,10 +60,7 @@ class ImageStore(Mapping[str, Image.Image]):
         folder = inner if inner.is_dir() else directory
         if not folder.is_dir():
             raise SourceError(f"no directory {str(directory)!r}")
-        try:
-            return cls(Shards(folder))
-        except OSError as error:
-            raise SourceError(f"cannot read {str(folder)!r}: {error.strerror}") from error
+        return cls(_shards(folder))
 
     def read(self, image_id: str) -> bytes:
         """Return a picture's file, as it was stored.
@@ -65,6 +69,8 @@ class ImageStore(Mapping[str, Image.Image]):
             KeyError: there is no such picture.
             SourceError: the shards are damaged, or were replaced since the store was opened.
         """
+        if not isinstance(image_id, str):
+            raise KeyError(image_id)
         return self._source.read(image_id)
 
     def __getitem__(self, image_id: str) -> Image.Image:
@@ -89,7 +95,14 @@ class ImageStore(Mapping[str, Image.Image]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         folder = state["folder"]
-        self.__init__(folder and Shards(folder))  # type: ignore[misc]  # all there is to it
+        self.__init__(folder and _shards(folder))  # type: ignore[misc]  # all there is to it
+
+
+def _shards(folder: Path) -> Shards:
+    try:
+        return Shards(folder)
+    except OSError as error:
+        raise SourceError(f"cannot read {str(folder)!r}: {error.strerror}") from error
 
 
 class _Source(Protocol):
@@ -118,32 +131,53 @@ class _Nothing:
 
 
 class _Indexed:
-    """Shards whose pictures lie in them as they are."""
+    """Shards whose pictures lie in them as they are.
 
-    def __init__(self, shards: Shards, index: StoreIndex) -> None:
+    Args:
+        shards: The folder.
+        index: Where they lie.
+        checked: The index has the check sum of every picture.
+    """
+
+    def __init__(self, shards: Shards, index: StoreIndex, *, checked: bool) -> None:
         self._shards = shards
         self._index = index
+        self._checked = checked
         self.images = index.images
 
     def read(self, image_id: str) -> bytes:
-        place = self._index.find(image_id)
+        place = self._find(image_id)
         if place is None:
             raise KeyError(image_id)
-        name = self._index.files[place.file][0]
-        data = self._shards.read(name, place.length, place.offset)
-        if len(data) != place.length or (place.check and check_of(data) != place.check):
+        files = self._index.files
+        name, size = files[place.file] if place.file < len(files) else (store_index.NAME, 0)
+        # Whatever a damaged index says, no more is read than there is.
+        data = None
+        if place.offset + place.length <= size:
+            data = self._shards.read(name, place.length, place.offset)
+        if data is None or len(data) != place.length or not self._good(data, place):
             raise SourceError(
                 f"picture {image_id!r} is not what it was when {str(self._shards.folder / name)!r} "
                 "was written: that file or the index is damaged; `mimicit validate` says where"
             )
         return data
 
+    def _good(self, data: bytes, place: Place) -> bool:
+        return not self._checked or check_of(data) == place.check
+
+    def _find(self, image_id: str) -> Place | None:
+        try:
+            return self._index.find(image_id)
+        except UnusableIndex as error:
+            where = str(self._shards.folder / store_index.NAME)
+            raise SourceError(f"{where!r} is damaged: {error}") from error
+
     def has(self, image_id: str) -> bool:
-        return self._index.find(image_id) is not None
+        return self._find(image_id) is not None
 
     def ids(self) -> Iterator[str]:
         for name, _ in self._index.files:
-            with self._shards.open(name) as file:
+            with _explained(self._shards, name), self._shards.open(name) as file:
                 yield from _image_ids(pq.ParquetFile(file))
 
 
@@ -154,28 +188,32 @@ class _ByRowGroup:
         self._shards = shards
         self._places: dict[str, tuple[str, int, int]] = {}
         for name, _ in shards.files:
-            with shards.open(name) as file:
+            with _explained(shards, name), shards.open(name) as file:
                 parquet = pq.ParquetFile(file)
+                columns = map(parquet.schema.column, range(len(parquet.schema)))
+                if COLUMN not in {column.path for column in columns}:
+                    raise ValueError(f"it has no column {COLUMN!r}")
                 for group in range(parquet.num_row_groups):
-                    ids = _image_ids(parquet, [group])
-                    self._places.update((each, (name, group, row)) for row, each in enumerate(ids))
+                    for row, each in enumerate(_image_ids(parquet, [group])):
+                        self._places.setdefault(each, (name, group, row))
         self.images = len(self._places)
-        self._last: tuple[tuple[str, int], pa.Array] | None = None
+        self._last: tuple[tuple[str, int], pa.ChunkedArray] | None = None
 
     def read(self, image_id: str) -> bytes:
         name, group, row = self._places[image_id]
         last = self._last  # another thread may change it meanwhile
         if last is None or last[0] != (name, group):
             last = self._last = (name, group), self._row_group(name, group)
-        return cast("bytes", last[1][row].as_py())
+        with _explained(self._shards, name):
+            data = last[1][row].as_py()
+        if not isinstance(data, bytes):
+            raise SourceError(f"picture {image_id!r} is not in {name!r}: its row has no bytes")
+        return data
 
-    def _row_group(self, name: str, group: int) -> pa.Array:
-        try:
-            with self._shards.open(name) as file:
-                table = pq.ParquetFile(file).read_row_group(group, columns=[COLUMN])
-        except (OSError, pa.ArrowException) as error:
-            raise SourceError(f"{name!r} cannot be read: {error}") from error
-        return table.column("image").combine_chunks().field("bytes")
+    def _row_group(self, name: str, group: int) -> pa.ChunkedArray:
+        with _explained(self._shards, name), self._shards.open(name) as file:
+            table = pq.ParquetFile(file).read_row_group(group, columns=[COLUMN])
+            return table.flatten().column(COLUMN)
 
     def has(self, image_id: str) -> bool:
         return image_id in self._places
@@ -184,9 +222,27 @@ class _ByRowGroup:
         return iter(self._places)
 
 
+@contextlib.contextmanager
+def _explained(shards: Shards, name: str) -> Iterator[None]:
+    """Turn whatever is wrong with a shard into an error of ours.
+
+    Raises:
+        SourceError: there was something.
+    """
+    try:
+        yield
+    except (OSError, ValueError, LookupError, pa.ArrowException) as error:
+        raise SourceError(f"{str(shards.folder / name)!r} cannot be read: {error}") from error
+
+
 def _image_ids(parquet: pq.ParquetFile, groups: Sequence[int] | None = None) -> Iterator[str]:
+    if "image_id" not in parquet.schema_arrow.names:
+        raise ValueError("it has no column 'image_id'")
     for batch in parquet.iter_batches(65536, groups, columns=["image_id"]):
-        yield from batch.column(0).to_pylist()
+        ids = batch.column(0).to_pylist()
+        if not set(map(type, ids)) <= {str}:
+            raise ValueError("a row has an image_id that is no string")
+        yield from ids
 
 
 def _open(shards: Shards) -> _Source:
@@ -200,11 +256,12 @@ def _open(shards: Shards) -> _Source:
         raise SourceError(f"no pictures in {str(folder)!r}: it has no Parquet files")
     try:
         if hasattr(os, "pread"):  # not on Windows
-            for way in (_written_index, _made_index):
-                with contextlib.suppress(UnusableIndex, NotPlain):
-                    return _Indexed(shards, way(shards))
+            with contextlib.suppress(UnusableIndex):
+                return _Indexed(shards, _written_index(shards), checked=True)
+            with contextlib.suppress(NotPlain):
+                return _Indexed(shards, _made_index(shards), checked=False)
         return _ByRowGroup(shards)
-    except (OSError, pa.ArrowException, KeyError) as error:
+    except (OSError, ValueError, LookupError, pa.ArrowException) as error:
         raise SourceError(f"the pictures in {str(folder)!r} cannot be read: {error}") from error
 
 
@@ -216,9 +273,11 @@ def _written_index(shards: Shards) -> StoreIndex:
     """
     if not shards.has(store_index.NAME):
         raise UnusableIndex("there is none")
-    index = StoreIndex(
-        functools.partial(shards.read, store_index.NAME), shards.size(store_index.NAME)
-    )
+    read = functools.partial(shards.read, store_index.NAME)
+    try:
+        index = StoreIndex(read, shards.size(store_index.NAME))
+    except SourceError as error:
+        raise UnusableIndex("it cannot be read") from error
     if index.files != shards.files:
         raise UnusableIndex("it is that of other files")
     return index
@@ -246,7 +305,7 @@ def entries_of_shard(
 
     Raises:
         NotPlain: the pictures do not lie in the file as they are.
-        OSError, pyarrow.ArrowException: it cannot be read.
+        OSError, ValueError, LookupError, pyarrow.ArrowException: it cannot be read.
     """
     name = shards.files[number][0]
     with shards.open(name) as file:

@@ -163,7 +163,9 @@ class Media:
             else:
                 fitted, dropped = fit_boxes(scene, [self.infos[ref.id] for ref in scene.images])
                 split = self._splits.of(scene.source, scene.groups[0])
-                yield dataclasses.replace(fitted, split=split), [*told, *dropped]
+                if split != fitted.split:
+                    fitted = dataclasses.replace(fitted, split=split)
+                yield fitted, [*told, *dropped]
 
     def _with_frames(self, scene: Scene) -> tuple[Scene | None, list[Rejection]]:
         """Put the frames of a scene's clips among its pictures; None where they are too few.
@@ -171,6 +173,8 @@ class Media:
         Raises:
             SourceError: the scene was not there in the media pass.
         """
+        if not scene.clips:
+            return scene, []
         told: list[Rejection] = []
         refs = list(scene.images)
         for clip in scene.clips:

@@ -18,6 +18,9 @@ import pyarrow.parquet as pq
 HEADER_BYTES = 4096
 """Longest header of a page that is read: those without statistics take about 30 bytes."""
 
+MAX_OFFSET = 2**63 - 1
+"""Of a file, as systems count."""
+
 DATA_PAGE, PLAIN, RLE = 0, 0, 3
 
 ReadAt = Callable[[int, int], bytes]
@@ -50,6 +53,8 @@ def value_places(
         )
         if chunk is None or chunk.compression != "UNCOMPRESSED" or chunk.has_dictionary_page:
             raise NotPlain(f"column {column!r} is missing, compressed or has a dictionary")
+        if chunk.file_path or chunk.num_values != group.num_rows:
+            raise NotPlain(f"column {column!r} lies in another file, or has not a value a row")
         schema = metadata.schema.column(_place(metadata, column))
         if schema.max_repetition_level or schema.physical_type != "BYTE_ARRAY":
             raise NotPlain(f"column {column!r} is no plain sequence of bytes")
@@ -67,11 +72,17 @@ def _chunk(
     position = chunk.data_page_offset
     end = position + chunk.total_compressed_size
     left = chunk.num_values
+    if left <= 0:
+        return
+    if not 0 <= position < end <= MAX_OFFSET:
+        raise NotPlain("a column lies nowhere")
+    _exactly(read_at, 1, end - 1)  # so that whatever lies within the column lies in the file
     while left > 0:
         page, header_bytes = _page_header(read_at(min(HEADER_BYTES, end - position), position))
         start = position + header_bytes
         position = start + page.size
-        if page.encoding != PLAIN or page.values > left or position > end or page.size < 0:
+        # A page without values is none that anybody writes, and could come without end.
+        if page.encoding != PLAIN or not 0 < page.values <= left or position > end:
             raise NotPlain("a page is not plain, or says more than its column")
         at = start + (_levels(read_at, start, page, levels) if levels else 0)
         for _ in range(page.values):
@@ -109,8 +120,12 @@ def _levels(read_at: ReadAt, start: int, page: _Page, highest: int) -> int:
     size = int.from_bytes(_exactly(read_at, 4, start), "little")
     if page.level_encoding != RLE or size > min(16, page.size - 4):
         raise NotPlain("not every value is there")
-    run, used = _varint(_exactly(read_at, size, start + 4), 0)
-    level = _exactly(read_at, size, start + 4)[used:]
+    levels = _exactly(read_at, size, start + 4)
+    try:
+        run, used = _varint(levels, 0)
+    except IndexError:
+        raise NotPlain("a page's levels do not end") from None
+    level = levels[used:]
     if run & 1 or run >> 1 != page.values or level != bytes([highest]):
         raise NotPlain("not every value is there")
     return 4 + size

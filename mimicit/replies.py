@@ -15,6 +15,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
+import msgspec
+
 from mimicit.schema import Exchange, Reply
 
 KIND = "conversation"
@@ -75,6 +77,9 @@ def read(reply: Reply) -> list[Exchange]:
     text = reply.text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
     thoughts = _THOUGHTS.match(text)
     text = text[thoughts.end() :] if thoughts else text
+    plain = _plain(text)
+    if plain:
+        return plain
     if not text.strip():
         unfinished = thoughts and not thoughts.lastgroup
         _refuse("unparsable" if unfinished else "empty-reply", reply)
@@ -88,6 +93,36 @@ def read(reply: Reply) -> list[Exchange]:
         _refuse("refusal", reply)
     nothing: tuple[Any, ...] = ([], {"exchanges": []})
     return _refuse("empty-reply" if any(v in nothing for v in values) else "unparsable", reply)
+
+
+class _PlainExchange(msgspec.Struct, forbid_unknown_fields=True):
+    kind: str
+    instruction: str
+    answer: str
+
+
+class _PlainReply(msgspec.Struct, forbid_unknown_fields=True):
+    exchanges: list[_PlainExchange]
+
+
+_PLAIN = msgspec.json.Decoder(_PlainReply)
+
+
+def _plain(text: str) -> list[Exchange]:
+    """Read a reply that is exactly what is asked for, as most are; nothing of any other.
+
+    What follows reads it the same, at a tenth of the speed.
+    """
+    try:
+        exchanges = _PLAIN.decode(text).exchanges
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return []
+    return [Exchange(e.instruction, e.answer, _kind(e.kind)) for e in exchanges]
+
+
+def _kind(text: str) -> str:
+    kind = text.strip().lower()
+    return kind.replace(" ", "-") if _KIND.fullmatch(kind) else KIND
 
 
 def _refuse(reason: str, reply: Reply) -> NoReturn:
@@ -172,9 +207,7 @@ def _from_value(value: Any, nesting: int) -> list[Exchange]:
     inner = _from_value(lists[0], nesting) if len(lists) == 1 else []
     if inner or (asks is None and answers is None):
         return inner
-    kind = _text(_first(fields, KINDS)).strip().lower()
-    kind = kind.replace(" ", "-") if _KIND.fullmatch(kind) else KIND
-    return [Exchange(_text(asks), _text(answers), kind)]
+    return [Exchange(_text(asks), _text(answers), _kind(_text(_first(fields, KINDS))))]
 
 
 def _message(value: Any) -> tuple[str | None, str]:

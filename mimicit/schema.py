@@ -9,6 +9,7 @@ its Arrow schema, its JSON Schema and its Hugging Face features are derived from
 (`mimicit.tables`). What stays inside is a frozen, slotted dataclass.
 """
 
+import functools
 import hashlib
 import json
 import re
@@ -308,19 +309,22 @@ class Request:
     @property
     def key(self) -> str:
         """Hex SHA-256 of all that can change the reply, and of nothing else."""
-        logical = [
-            self.teacher,
-            [[m.role, [_logical(part) for part in m.parts]] for m in self.messages],
-            sorted(self.parameters, key=lambda pair: pair[0]),
-            self.reply_schema,
-            self.replicate,
-        ]
-        text = json.dumps(logical, ensure_ascii=False, separators=(",", ":"))
+        parameters = sorted(self.parameters, key=lambda pair: pair[0])
+        rest = ",".join(map(_json, (parameters, self.reply_schema, self.replicate)))
+        text = f"[{_json(self.teacher)},[{','.join(map(_spelled, self.messages))}],{rest}]"
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _logical(part: str | ImagePart) -> object:
-    return part if isinstance(part, str) else {"image": part.content, "max_side": part.max_side}
+_json = functools.partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
+
+
+@functools.lru_cache(maxsize=64)  # most messages are the same for every scene
+def _spelled(message: Message) -> str:
+    parts = [
+        p if isinstance(p, str) else {"image": p.content, "max_side": p.max_side}
+        for p in message.parts
+    ]
+    return _json([message.role, parts])
 
 
 @dataclass(frozen=True, slots=True)

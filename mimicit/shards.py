@@ -8,7 +8,7 @@ import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from mimicit.errors import SourceError
 
@@ -58,11 +58,18 @@ class Shards:
             self.root = _File(handle)
         elif os.name == "posix":
             self.root = _File(os.open(folder, os.O_RDONLY))
+        self._endings = tuple(endings)
         self._open: dict[str, _File] = {}
+        self._known: dict[str, tuple[int, ...]] = {}
         inside: int | Path = self.root.handle if self.root else folder
         self._names = sorted(os.listdir(inside))  # noqa: PTH208  # a handle has no other way
-        shards = (n for n in self._names if n.endswith(tuple(endings)) and n[0] != ".")
+        # As others do who read a folder of Parquet files, hidden ones are passed over.
+        shards = (n for n in self._names if n.endswith(self._endings) and n[0] not in "._")
         self.files = [(name, self.size(name)) for name in shards]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Hand another process the place, not the open files."""
+        return Shards, (self.folder, self._endings)
 
     def has(self, name: str) -> bool:
         """Tell whether there was such a file when the folder was opened."""
@@ -72,30 +79,44 @@ class Shards:
         """Give a file's size in bytes.
 
         Raises:
-            SourceError: it has gone.
+            SourceError: it has gone, or another file has taken its place.
         """
         try:
             if self.root is None:
-                return (self.folder / name).stat().st_size
-            return os.stat(name, dir_fd=self.root.handle).st_size
+                found = (self.folder / name).stat()
+            else:
+                found = os.stat(name, dir_fd=self.root.handle)
         except OSError as error:
             raise self._gone(name, error) from error
+        self._recognise(name, found)
+        return found.st_size
 
     def read(self, name: str, length: int, offset: int) -> bytes:
         """Read a piece of a file, from any thread; fewer bytes where the file ends.
 
         Raises:
-            SourceError: the file has gone.
+            SourceError: the file has gone, another has taken its place, or the disk fails.
         """
-        return os.pread(self._kept(name).handle, length, offset)
+        file = self._kept(name)  # held meanwhile: another thread may let go of it
+        try:
+            return os.pread(file.handle, length, offset)
+        except OSError as error:
+            where = f"{name!r} of {str(self.folder)!r}"
+            raise SourceError(f"{where} cannot be read: {error.strerror}") from error
 
     def open(self, name: str) -> BinaryIO:
         """Open a file anew, to be read by a library.
 
         Raises:
-            SourceError: it has gone.
+            SourceError: it has gone, or another has taken its place.
+            OSError: it is a directory.
         """
-        return os.fdopen(self._handle(name), "rb")
+        handle = self._handle(name)
+        try:
+            return os.fdopen(handle, "rb")
+        except OSError:
+            os.close(handle)
+            raise
 
     def _kept(self, name: str) -> _File:
         """Give the open file of this name. It is closed when others have taken its place."""
@@ -110,17 +131,35 @@ class Shards:
         # Without waiting: what is no regular file, but a pipe, is an error when it is read.
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
         try:
-            return self._opened(name, flags)
-        except OSError as error:
-            if error.errno == errno.EMFILE and self._open:
+            try:
+                handle = self._opened(name, flags)
+            except OSError as error:
+                if error.errno not in {errno.EMFILE, errno.ENFILE} or not self._open:
+                    raise
                 self._open = {}
-                return self._opened(name, flags)
+                handle = self._opened(name, flags)
+        except OSError as error:
             raise self._gone(name, error) from error
+        try:
+            self._recognise(name, os.fstat(handle))
+        except SourceError:
+            os.close(handle)
+            raise
+        return handle
 
     def _opened(self, name: str, flags: int) -> int:
         if self.root is None:
             return os.open(self.folder / name, flags)
         return os.open(name, flags, dir_fd=self.root.handle)
+
+    def _recognise(self, name: str, found: os.stat_result) -> None:
+        """Make sure that a file is the one that was there when it was first looked at."""
+        identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+        if self._known.setdefault(name, identity) != identity:
+            raise SourceError(
+                f"{name!r} of {str(self.folder)!r} is not the file that it was when the dataset "
+                "was opened; open it again"
+            )
 
     def _gone(self, name: str, error: OSError) -> SourceError:
         return SourceError(

@@ -44,6 +44,8 @@ class Splits:
 
     def of(self, source: str, group: str) -> Split:
         """Give the split of a group of a source."""
+        if not self.divides:
+            return "train"
         digest = hashlib.sha256(f"{source}\0{group}".encode("utf-8", "surrogatepass")).digest()
         share = int.from_bytes(digest[:8], "big") / 2**64
         return next((name for end, name in self._ends if share < end), "train")

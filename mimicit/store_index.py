@@ -135,7 +135,7 @@ class StoreIndex:
             header = json.loads(read_at(length, start))
             self.files = [(str(name), int(bytes_)) for name, bytes_ in header["files"]]
             self.images, self._bits = int(header["images"]), int(header["bits"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise UnusableIndex("its header cannot be read") from error
         buckets = start + length
         if not 0 <= self._bits <= MAX_BITS:
@@ -143,17 +143,23 @@ class StoreIndex:
         self._entries = buckets + 8 * (2**self._bits + 1)
         if self.images < 0 or size != self._entries + ENTRY.itemsize * self.images:
             raise UnusableIndex("it is not as long as it says")
-        self._starts = np.frombuffer(read_at(self._entries - buckets, buckets), "<u8")
-        if self._starts[0] or self._starts[-1] != self.images or (np.diff(self._starts) < 0).any():
+        self._starts = np.frombuffer(self._exactly(self._entries - buckets, buckets), "<u8")
+        # Compared, as the difference of two unsigned numbers is never below zero.
+        falls = (self._starts[1:] < self._starts[:-1]).any()
+        if self._starts[0] or self._starts[-1] != self.images or falls:
             raise UnusableIndex("its parts are out of order")
 
     def find(self, image_id: str) -> Place | None:
-        """Look a picture up; None where there is none of this id."""
+        """Look a picture up; None where there is none of this id.
+
+        Raises:
+            UnusableIndex: the index has become shorter.
+        """
         key = key_of(image_id)
         bucket = int.from_bytes(key[:8], "big") >> (64 - self._bits)
         first, last = int(self._starts[bucket]), int(self._starts[bucket + 1])
         size = ENTRY.itemsize
-        data = self._read_at((last - first) * size, self._entries + first * size)
+        data = self._exactly((last - first) * size, self._entries + first * size)
         at = data.find(key)
         while at % size and at >= 0:  # the same bytes across two entries
             at = data.find(key, at + 1)
@@ -163,9 +169,18 @@ class StoreIndex:
         return Place(file, offset, length, check)
 
     def entries(self) -> np.ndarray:
-        """Read all entries: of `ENTRY`, sorted by key."""
-        data = self._read_at(ENTRY.itemsize * self.images, self._entries)
-        return np.frombuffer(data, ENTRY)
+        """Read all entries: of `ENTRY`, sorted by key.
+
+        Raises:
+            UnusableIndex: the index has become shorter.
+        """
+        return np.frombuffer(self._exactly(ENTRY.itemsize * self.images, self._entries), ENTRY)
+
+    def _exactly(self, length: int, offset: int) -> bytes:
+        data = self._read_at(length, offset)
+        if len(data) != length:
+            raise UnusableIndex("it ends too early")
+        return data
 
 
 def in_memory(data: bytes) -> StoreIndex:

@@ -22,7 +22,7 @@ from mimicit.testing import FakeTeacher
 ROOT = Path(__file__).parents[1]
 
 
-PAGES = ["README.md", "docs/ci.md", "docs/media.md", "docs/teachers.md"]
+PAGES = ["README.md", "docs/ci.md", "docs/datasets.md", "docs/media.md", "docs/teachers.md"]
 
 
 def blocks(page: str, language: str) -> list[str]:

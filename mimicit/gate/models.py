@@ -42,12 +42,19 @@ def misfits(batch: pa.RecordBatch, table: str) -> np.ndarray:
     return bad
 
 
-def row_problems(row: Mapping[str, Any], table: str) -> list[str]:
-    """Say what is wrong with a row, each as `field: what`."""
+def row_problems(row: object, table: str, *, strict: bool = False) -> list[str]:
+    """Say what is wrong with a row, each as `field: what`.
+
+    Args:
+        row: The row.
+        table: Its table.
+        strict: Whether a value of another type is wrong that could be taken for the right one.
+    """
     try:
-        TABLES[table].model_validate(row)
+        TABLES[table].model_validate(row, strict=strict)
     except ValidationError as error:
-        return [f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors()]
+        found = [(".".join(map(str, p["loc"])), p["msg"]) for p in error.errors()]
+        return [": ".join(filter(None, each)) for each in found]
     return []
 
 

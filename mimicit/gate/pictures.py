@@ -12,7 +12,7 @@ from mimicit import store_index
 from mimicit.decoding import Picture, examine_all
 from mimicit.errors import SourceError
 from mimicit.gate.files import INDEX, Findings, Shard
-from mimicit.gate.rows import Rows, fitting
+from mimicit.gate.rows import DAMAGE, Rows, fitting
 from mimicit.image_store import ImageStore, entries_of_shard
 from mimicit.plain_values import NotPlain
 from mimicit.schema import ImageInfo
@@ -123,7 +123,7 @@ def _check_entry(
 ) -> None:
     file, number, row = where
     place = index.find(row["image_id"])
-    if place and place.check and place.check != check_of(data):
+    if place and place.check != check_of(data):
         what = f"{INDEX} has another check sum of this picture: it is stale"
         findings.add(file, what, number, row["image_id"])
 
@@ -140,13 +140,18 @@ def _decode_sample(findings: Findings, kept: list[Rows]) -> None:
         return
     waiting: list[tuple[str, int, dict[str, Any]]] = []
 
-    def pictures() -> Iterator[Picture]:
+    try:
         store = ImageStore.open(findings.directory)
+    except SourceError as error:
+        findings.add("images", f"cannot be opened: {error}"[:300])
+        return
+
+    def pictures() -> Iterator[Picture]:
         for _, file, number, row in chosen:
             try:
                 data = store.read(row["image_id"])
-            except (SourceError, KeyError) as error:
-                findings.add(file, f"cannot be read: {error}", number, row["image_id"])
+            except (SourceError, *DAMAGE) as error:
+                findings.add(file, f"cannot be read: {error}"[:300], number, row["image_id"])
                 continue
             waiting.append((file, number, row))
             yield row["image_id"], data
@@ -186,7 +191,7 @@ def _check_index(findings: Findings) -> StoreIndex | None:
     except (UnusableIndex, NotPlain) as error:
         findings.add(INDEX, f"cannot be used: {error}")
         return None
-    except (OSError, ValueError, KeyError, pa.ArrowException, SourceError):
+    except (SourceError, *DAMAGE):
         return None  # a damaged shard is found when its rows are read
     if stale:
         findings.add(INDEX, f"is stale: {stale}")

@@ -32,23 +32,36 @@ class Instructions:
     Attributes:
         ids: Their ids, as bytes: text that is not valid is one of the things to be found.
         splits: Number of each one's split among `SPLITS`; -1 for another.
-        starts: Number of the first instruction of each shard.
-        counts: How many contexts each has.
+        rows: Of each shard the rows that could be read, in order.
+        starts: Number of the first instruction of each shard, in order.
+        repeated: Whether another one of the same id came before.
+        counts: How many contexts each has; -1 where its row does not fit its model.
         firsts: Where its contexts begin in `contexts`.
         contexts: Numbers of the instructions that are contexts, -1 for one that is not there.
     """
 
     ids: pa.Array
     splits: np.ndarray
+    rows: dict[str, np.ndarray]
     starts: dict[str, int]
+    repeated: np.ndarray
     counts: np.ndarray
     firsts: np.ndarray
     contexts: list[np.ndarray] = field(default_factory=list)
 
     def name(self, number: int) -> str:
         """Give the id of one."""
-        found: bytes = self.ids[number].as_py()
-        return found.decode(errors="replace")
+        found: bytes | None = self.ids[number].as_py()
+        return (found or b"").decode(errors="replace")
+
+    def numbers(self, shard: str, rows: np.ndarray) -> np.ndarray:
+        """Give the numbers of some rows of a shard."""
+        return np.searchsorted(self.rows[shard], rows) + self.starts[shard]
+
+    def place(self, number: int) -> tuple[str, int]:
+        """Give the file and the row of one."""
+        shard = next(name for name in reversed(self.starts) if self.starts[name] <= number)
+        return shard, int(self.rows[shard][number - self.starts[shard]])
 
 
 def check_references(findings: Findings, pictures: Pictures) -> None:
@@ -70,12 +83,14 @@ def _read_ids(findings: Findings) -> Instructions:
     """Read all ids once, since a context may come after its query; find those that stand twice."""
     ids: list[pa.Array] = []
     codes: list[np.ndarray] = []
+    rows: dict[str, list[np.ndarray]] = {}
     starts: dict[str, int] = {}
     total = 0
     names = pa.array([name.encode() for name in SPLITS], pa.binary())
     before = len(findings.problems)
     for shard, first, batch in batches(findings, "instructions", ["id", "split"]):
-        starts.setdefault(shard.name, total - first)
+        starts.setdefault(shard.name, total)
+        rows.setdefault(shard.name, []).append(np.arange(first, first + batch.num_rows))
         ids.append(batch.column("id").view(pa.binary()))
         split = pc.index_in(batch.column("split").view(pa.binary()), value_set=names)
         codes.append(pc.fill_null(split, -1).to_numpy())
@@ -85,19 +100,19 @@ def _read_ids(findings: Findings) -> Instructions:
     known = Instructions(
         ids=everything,
         splits=np.concatenate([*codes, np.array([-1], np.int32)]).astype(np.int8),
+        rows={name: np.concatenate(each) for name, each in rows.items()},
         starts=starts,
-        counts=np.zeros(len(everything) + 1, np.int32),
+        repeated=np.zeros(len(everything) + 1, bool),
+        counts=np.full(len(everything) + 1, -1, np.int32),
         firsts=np.zeros(len(everything) + 1, np.int64),
     )
     numbers = _numbers(everything, everything)
     for number in np.flatnonzero(numbers != np.arange(len(numbers))).tolist():
-        findings.add(*_place(known, number), known.name(number))
+        if known.ids[number].is_valid:  # what has none is found when its row is read
+            file, row = known.place(number)
+            findings.add(file, "has more than one row", row, known.name(number))
+    known.repeated[:-1] = numbers != np.arange(len(numbers))
     return known
-
-
-def _place(known: Instructions, number: int) -> tuple[str, str, int]:
-    name = max((n for n, s in known.starts.items() if s <= number), key=known.starts.__getitem__)
-    return name, "has more than one row", number - known.starts[name]
 
 
 def _numbers(values: pa.Array, known: pa.Array) -> np.ndarray:
@@ -127,7 +142,8 @@ def _read(findings: Findings, *, divided: bool, groups: list[pa.Table]) -> Itera
 
 
 def _add(findings: Findings, rows: Rows, place: int, text: str) -> None:
-    name = rows.batch.column(0)[place].as_py()
+    key = "id" if "id" in rows.batch.schema.names else "query_id"
+    name = rows.batch.column(key)[place].as_py()
     findings.add(rows.shard.name, text, int(rows.numbers[place]), name)
 
 
@@ -175,7 +191,7 @@ def _check_window(
 ) -> None:
     """Look up all that these rows refer to."""
     window = _Window(rows)
-    own = np.concatenate([one.numbers + known.starts[one.shard.name] for one in rows])
+    own = np.concatenate([known.numbers(one.shard.name, one.numbers) for one in rows])
     names, counts = _flat(rows, "image_ids")
     found = _numbers(names, pictures.ids)
     owners = np.repeat(np.arange(len(own)), counts)
@@ -240,8 +256,11 @@ def _distinct(batch: pa.RecordBatch) -> pa.Table:
 
 def _check_groups(findings: Findings, groups: list[pa.Table]) -> None:
     """Find groups with instructions in more than one split."""
+    if not groups:
+        return
     keys = ["source", "group", "split"]
-    pairs = pa.concat_tables(groups).group_by(keys).aggregate([])
+    # A file that was written by another program may allow nulls where others do not.
+    pairs = pa.concat_tables(groups, promote_options="permissive").group_by(keys).aggregate([])
     counted = pairs.group_by(["source", "group"]).aggregate([("split", "count")])
     for row in counted.filter(pc.greater(counted.column("split_count"), 1)).to_pylist():
         what = f"the group {row['group']!r} of {row['source']!r} is in more than one split"
@@ -269,7 +288,7 @@ def _check_pictures_apart(findings: Findings, pictures: Pictures, seen_in: np.nd
 def _check_links(findings: Findings, known: Instructions, window: int) -> None:
     """Compare the links with the contexts of the instructions."""
     contexts = np.concatenate([np.zeros(0, np.int32), *known.contexts])
-    left = known.counts > 0
+    left = (known.counts > 0) & ~known.repeated
     seen = np.zeros(len(known.counts), bool)
     for rows in _windows(fitting(findings, "links"), window):
         place = _Window(rows)
@@ -284,8 +303,11 @@ def _check_links(findings: Findings, known: Instructions, window: int) -> None:
         differ = np.zeros(len(found), bool)
         differ[of_same] = contexts[at[of_same]] != found[of_same]
         same[owners[differ]] = False
+        same |= (own >= 0) & (known.counts[own] < 0)  # what is wrong there is said already
         for row in np.flatnonzero(~same).tolist():
-            place.add(findings, row, "context_ids are not the rel_ins_ids of its instruction")
+            what = "context_ids are not the rel_ins_ids of its instruction"
+            there = "query_id is not in the instructions table"
+            place.add(findings, row, what if own[row] >= 0 else there)
         for column in ("scores", "strategies"):
             for row in np.flatnonzero(_flat(rows, column)[1] != counts).tolist():
                 place.add(findings, row, f"contexts and {column} differ in number")
@@ -296,7 +318,9 @@ def _check_links(findings: Findings, known: Instructions, window: int) -> None:
         seen[own[own >= 0]] = True
         left[own[own >= 0]] = False
     for number in np.flatnonzero(left).tolist():
-        findings.add("links", "has rel_ins_ids, but no row of its own", None, known.name(number))
+        what = "has rel_ins_ids, but no row of its own in the links table"
+        file, line = known.place(number)
+        findings.add(file, what, line, known.name(number))
 
 
 def _within(counts: np.ndarray) -> np.ndarray:
