@@ -14,12 +14,12 @@ import functools
 import gc
 import importlib.metadata
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mimicit import __version__
-from mimicit.asking import Asked, Walk, ask
+from mimicit.asking import Asked, ask
 from mimicit.assemble import Assembly
 from mimicit.authors import Author, TeacherAuthor, TemplatesAuthor
 from mimicit.card import Tally, write_card
@@ -30,6 +30,7 @@ from mimicit.errors import Incomplete
 from mimicit.journal import Journal, default_path
 from mimicit.media import Media
 from mimicit.progress import Track, silent
+from mimicit.prompts import Prompt
 from mimicit.schema import SPLITS, Request
 from mimicit.sources import Source, judged, load_prompts
 from mimicit.teachers import Teacher
@@ -120,27 +121,81 @@ def build(  # noqa: PLR0913  # the public call, by keyword
             kept = stack.enter_context(Journal(path, create=endpoint is not None))
         assembly = stack.enter_context(Assembly(directory, config.format))
         with judged(config, sources, track, media_cache) as media:
-            author: Author = TemplatesAuthor(config.seed)
-            asked = Asked()
-            if kept:
-                author = TeacherAuthor(config, prompts, media, kept)
-            if kept and endpoint:
-                walk = functools.partial(_requests, sources, media, author)
-                asked = _ask(config, walk, media, kept, endpoint, track)
-                _refuse_pending(asked, kept.path, calls=True, partial=partial)
-            scenes = (item for s in sources for item in track(s.scenes(), "assemble", "scenes"))
-            assembly.read(media.judged(scenes), media, author)
-        del media, author, scenes  # what is known of a million pictures is not needed any more
-        if kept and not endpoint:
-            asked.known = assembly.tally.replies
-            asked.failures["not asked"] = assembly.tally.pending
-            _refuse_pending(asked, kept.path, calls=False, partial=partial)
+            passes = _Passes(config, sources, media, kept, track)
+            asked = passes.run(prompts, endpoint, assembly, partial=partial)
+        del media, passes  # what is known of a million pictures is not needed any more
         _refuse_unfinished(assembly.tally, partial=partial)
         listed = _describe(directory, assembly.finish(specs, track), assembly.tally, config)
         # Its pictures were decoded by the media pass, and its files hashed when they were written.
         measured = {entry.path: entry.sha256 for entry in listed}
         validate(directory, decode="none", measured=measured)
     return _summary(Path(out), listed, assembly.tally, asked, start, kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _Passes:
+    """The passes that walk the scenes, once their pictures are judged."""
+
+    config: BuildConfig
+    sources: Sequence[Source]
+    media: Media
+    journal: Journal | None
+    track: Track
+
+    def run(
+        self,
+        prompts: Mapping[str, Prompt],
+        endpoint: Endpoint | None,
+        assembly: Assembly,
+        *,
+        partial: bool,
+    ) -> Asked:
+        """Ask for what there is no reply for, and assemble.
+
+        Raises:
+            Incomplete: requests have no reply yet, and the dataset is not to be partial.
+        """
+        if self.journal is None:
+            self._assemble(assembly, TemplatesAuthor(self.config.seed))
+            return Asked()
+        author = TeacherAuthor(self.config, prompts, self.media, self.journal)
+        asked = self._ask(author, self.journal, endpoint) if endpoint else Asked()
+        _refuse_pending(asked, self.journal.path, calls=True, partial=partial)
+        self._assemble(assembly, author)
+        if endpoint is None:
+            asked.known = assembly.tally.replies
+            asked.failures["not asked"] = assembly.tally.pending
+            _refuse_pending(asked, self.journal.path, calls=False, partial=partial)
+        return asked
+
+    def _assemble(self, assembly: Assembly, author: Author) -> None:
+        scenes = (
+            item for s in self.sources for item in self.track(s.scenes(), "assemble", "scenes")
+        )
+        assembly.read(self.media.judged(scenes), self.media, author)
+
+    def _ask(self, author: TeacherAuthor, journal: Journal, endpoint: Endpoint) -> Asked:
+        def open_teacher() -> Teacher:
+            from mimicit.teachers.openai import OpenAITeacher  # noqa: PLC0415  # slow to import
+
+            return OpenAITeacher(self.config.model or "", endpoint, self.media.data_url)
+
+        return ask(
+            functools.partial(self._requests, author),
+            journal,
+            open_teacher,
+            concurrency=endpoint.concurrency,
+            rounds=self.config.reask,
+            total=self.media.scenes * self.config.replicates,
+            track=self.track,
+        )
+
+    def _requests(self, author: TeacherAuthor) -> Iterator[tuple[list[Request], int]]:
+        """Walk all scenes: the requests of each that have no reply, and how many have one."""
+        items = (item for source in self.sources for item in source.scenes())
+        for scene, _ in self.media.judged(items):
+            if scene:
+                yield author.unanswered(scene)
 
 
 @contextlib.contextmanager
@@ -185,41 +240,6 @@ def _summary(  # noqa: PLR0913  # everything that a summary tells
         asked=asked,
         pending=tally.pending,
         journal=journal.path if journal else None,
-    )
-
-
-def _requests(
-    sources: Sequence[Source], media: Media, author: TeacherAuthor
-) -> Iterator[tuple[list[Request], int]]:
-    """Walk all scenes: the requests of each that have no reply, and how many have one."""
-    for scene, _ in media.judged(item for source in sources for item in source.scenes()):
-        if scene:
-            yield author.unanswered(scene)
-
-
-def _ask(  # noqa: PLR0913  # what a pass takes
-    config: BuildConfig,
-    walk: Walk,
-    media: Media,
-    journal: Journal,
-    endpoint: Endpoint,
-    track: Track,
-) -> Asked:
-    """Ask for what the journal has no reply for: the second pass."""
-
-    def open_teacher() -> Teacher:
-        from mimicit.teachers.openai import OpenAITeacher  # noqa: PLC0415  # slow to import
-
-        return OpenAITeacher(config.model or "", endpoint, media.data_url)
-
-    return ask(
-        walk,
-        journal,
-        open_teacher,
-        concurrency=endpoint.concurrency,
-        rounds=config.reask,
-        total=media.scenes * config.replicates,
-        track=track,
     )
 
 

@@ -235,14 +235,8 @@ class Scene:
 
     def reject(self, stage: Stage, reason: str, record: str, detail: str) -> "Rejection":
         """Turn something of this scene away: `record` names it, `reason` can be counted."""
-        return Rejection(
-            scene_id=self.id,
-            source=self.source,
-            stage=stage,
-            reason=reason,
-            record=record,
-            detail=detail,
-        )
+        scene = {"scene_id": self.id, "source": self.source}
+        return Rejection(**scene, stage=stage, reason=reason, record=record, detail=detail)
 
 
 def escape_id(text: str) -> str:

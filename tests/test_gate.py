@@ -462,7 +462,10 @@ PLANTS: dict[str, Plant] = {
 }
 
 
-@pytest.mark.parametrize("sealed", [False, True], ids=["raw", "sealed"])
+RAW = pytest.param(False, id="raw", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("sealed", [RAW, pytest.param(True, id="sealed")])
 @pytest.mark.parametrize("name", PLANTS)
 def test_a_planted_defect_is_found_in_its_row_and_nothing_else(
     copy: Copy, name: str, sealed: bool

@@ -137,7 +137,7 @@ def test_exactly_the_rows_that_do_not_fit_their_model_are_found(table: str) -> N
     schema = pa.schema([nullable(field) for field in arrow_schema(table)])
     seen = set()
 
-    @settings(max_examples=30, database=None)
+    @settings(max_examples=15, database=None)
     @given(st.lists(rows_of(schema), min_size=1, max_size=12), st.integers(0, 3))
     def check(rows: list[dict[str, Any]], start: int) -> None:
         batch = pa.RecordBatch.from_pylist(rows, schema=schema).slice(start)
@@ -218,7 +218,7 @@ def check_texts(several: list[str]) -> None:
 
 
 many_texts = st.lists(texts(), min_size=10, max_size=30)
-test_no_text_with_a_problem_is_passed_over = settings(max_examples=20, database=None)(
+test_no_text_with_a_problem_is_passed_over = settings(max_examples=10, database=None)(
     given(many_texts)(check_texts)
 )
 test_none_of_many_is_passed_over = pytest.mark.slow(

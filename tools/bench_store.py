@@ -136,7 +136,7 @@ class ParquetRowGroups:
         """Open it for reading."""
         import pyarrow.parquet as pq
 
-        places = {}
+        places: dict[str, tuple[Any, int, int]] = {}
         for path in sorted((out / "images").glob("*.parquet")):
             parquet = pq.ParquetFile(path)
             for group in range(parquet.num_row_groups):

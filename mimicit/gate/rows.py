@@ -74,7 +74,8 @@ def _legible(
                 batch.slice(place, 1).to_pylist()
             except ValueError as error:
                 found: bytes | None = batch.column(key).view(pa.binary())[place].as_py()
-                name = (found or b"").decode(errors="replace")
+                name = (found or b"").decode(errors="ignore")
+                name = name if name.encode() == found else ""
                 findings.add(shard.name, f"is not valid UTF-8: {error}"[:200], first + place, name)
                 legible[place] = False
         return legible
