@@ -2,7 +2,7 @@
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from mimicit.context_linker import Chosen, LinkSpec, catalogue_of, choose
 from mimicit.errors import Incomplete, SourceError
 from mimicit.media import Media
 from mimicit.progress import Counted, Track
-from mimicit.schema import SPLITS, ImageRow, Instruction, Rejection, Reply, Scene
+from mimicit.schema import SPLITS, ImageRow, Instruction, Rejection, Reply, Scene, Split
 from mimicit.spool import Spool
 from mimicit.tables import arrow_schema
 from mimicit.writer import FileEntry, Format, TableWriter
@@ -41,13 +41,12 @@ class Assembly:
 
     def __init__(self, directory: Path, form: Format = "parquet") -> None:
         self.tally = Tally()
-        self._tables = {
-            name: TableWriter(directory, name, form=form)
-            for name in ("images", "links", "rejected")
-        }
-        self._splits = {
-            split: TableWriter(directory, "instructions", split, form) for split in SPLITS
-        }
+        self._instructions, self._links = (
+            {split: TableWriter(directory, table, split, form) for split in SPLITS}
+            for table in ("instructions", "links")
+        )
+        self._images = TableWriter(directory, "images", form=form)
+        self._rejected = TableWriter(directory, "rejected", form=form)
         self._spool = Spool(directory / "spool.arrow")
         self._first_detail = ""
         self._pictures: set[str] = set()
@@ -58,7 +57,7 @@ class Assembly:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for table in [*self._tables.values(), *self._splits.values()]:
+        for table in self._tables():
             table.stop()
         self._spool.close()
 
@@ -113,7 +112,7 @@ class Assembly:
     def _reject(self, rejection: Rejection) -> None:
         self.tally.rejected[rejection.stage, rejection.reason] += 1
         self._first_detail = self._first_detail or f"{rejection.record}: {rejection.detail}"
-        self._tables["rejected"].write(rejection)
+        self._rejected.write(rejection)
 
     def finish(self, specs: dict[str, LinkSpec], track: Track) -> list[FileEntry]:
         """Link the instructions, write them, and list the finished files.
@@ -127,16 +126,16 @@ class Assembly:
         catalogue = catalogue_of(self._spool.link_rows(), specs)
         chosen = track(Counted(choose(catalogue, specs), len(catalogue)), "link", "instructions")
         for batch in self._spool.batches():
-            linked, links = with_contexts(batch, catalogue, chosen)
-            if links.num_rows:
-                self._tables["links"].write_batch(links)
-            self.tally.links += len(pc.list_flatten(links.column("context_ids")))
-            self.tally.strategies.update(pc.list_flatten(links.column("strategies")).to_pylist())
-            self._write(linked)
+            found = list(itertools.islice(chosen, batch.num_rows))
+            for split in SPLITS:
+                self._write(split, *self._of_split(split, batch, found), catalogue)
         next(chosen, None)  # so that its progress ends
         self._spool.close()
-        tables = [*self._splits.values(), *self._tables.values()]
-        return [entry for table in tables for entry in table.close()]
+        return [entry for table in self._tables() for entry in table.close()]
+
+    def _tables(self) -> list[TableWriter]:
+        divided = [*self._instructions.values(), *self._links.values()]
+        return [*divided, self._images, self._rejected]
 
     def _refuse_nothing(self) -> None:
         """Refuse to publish a dataset without an instruction.
@@ -156,15 +155,27 @@ class Assembly:
             f"the first: {self._first_detail}"
         )
 
-    def _write(self, batch: pa.RecordBatch) -> None:
-        """Write instructions, each into its split."""
-        for split, table in self._splits.items():
-            if self.tally.splits[split] == len(self._spool):
-                table.write_batch(batch)
-                return
-            chosen = batch.filter(pc.equal(batch.column("split"), split))
-            if chosen.num_rows:
-                table.write_batch(chosen)
+    def _of_split(
+        self, split: Split, batch: pa.RecordBatch, chosen: list[Chosen]
+    ) -> tuple[pa.RecordBatch, list[Chosen]]:
+        """Give the instructions of one split, and what was chosen for them."""
+        if self.tally.splits[split] in {0, len(self._spool)}:
+            return (batch, chosen) if self.tally.splits[split] else (batch.slice(0, 0), [])
+        names = batch.column("split").to_pylist()
+        places = [place for place, name in enumerate(names) if name == split]
+        return batch.take(column(places, pa.int64())), [chosen[place] for place in places]
+
+    def _write(
+        self, split: Split, batch: pa.RecordBatch, chosen: list[Chosen], catalogue: Catalogue
+    ) -> None:
+        """Write instructions of a split, and their links."""
+        linked, links = with_contexts(batch, chosen, catalogue)
+        if linked.num_rows:
+            self._instructions[split].write_batch(linked)
+        if links.num_rows:
+            self._links[split].write_batch(links)
+            self.tally.links += len(pc.list_flatten(links.column("context_ids")))
+            self.tally.strategies.update(pc.list_flatten(links.column("strategies")).to_pylist())
 
     def _store_pictures(self, scene: Scene, media: Media) -> None:
         for ref in scene.images:
@@ -177,7 +188,7 @@ class Assembly:
         """Write pictures in order until so many are left that children may still work on."""
         while len(self._rows) > left:
             row = self._rows.popleft()()
-            self._tables["images"].write(row)
+            self._images.write(row)
             self.tally.licences[row.licence] += 1
             digest = bytes.fromhex(row.sha256)
             self.tally.equal_pictures += digest in self._digests
@@ -185,16 +196,15 @@ class Assembly:
 
 
 def with_contexts(
-    batch: pa.RecordBatch, catalogue: Catalogue, following: Iterator[Chosen]
+    batch: pa.RecordBatch, chosen: Sequence[Chosen], catalogue: Catalogue
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """Put the contexts of a batch's instructions into it, the best one last; give the links too.
 
     Args:
         batch: Instructions.
+        chosen: What was chosen for each.
         catalogue: All instructions.
-        following: What was chosen for each, from the first one of this batch on.
     """
-    chosen = list(itertools.islice(following, batch.num_rows))
     places = [list(found)[::-1] for found in chosen]
     flat = column(list(itertools.chain.from_iterable(places)), pa.int64())
     counts = list(map(len, places))

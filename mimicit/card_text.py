@@ -110,7 +110,7 @@ for example in mimicit.load("DIRECTORY"):  # pictures and in-context examples re
 
 `DIRECTORY` is where this file lies. """
     return code + (
-        "`images`, `links` and `rejected` serve all splits: their own is always called `train`, "
+        "`images` and `rejected` serve all splits: their own is always called `train`, "
         "which says nothing about the pictures in it.\n"
         if divided
         else "Every table has one split, `train`.\n"

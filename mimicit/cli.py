@@ -177,10 +177,10 @@ def build(
         if made.teacher != "templates":
             _say("every reply is kept: run again to go on")
         os._exit(130)  # at once: a thread may be busy with a prompt, or wait for the journal
-    _print_summary(summary, made.model)
+    _print_summary(summary, made.model, lines=made.format == "jsonl")
 
 
-def _print_summary(summary: "Summary", model: str | None) -> None:
+def _print_summary(summary: "Summary", model: str | None, *, lines: bool) -> None:
     lines = [
         ("scenes", f"{summary.scenes:,}"),
         *_asked_lines(summary, model),
@@ -197,6 +197,9 @@ def _print_summary(summary: "Summary", model: str | None) -> None:
         ("bytes", f"{summary.size_bytes:,}"),
         ("seconds", f"{summary.seconds:.1f}"),
     ]
+    pictures = f'datasets.load_dataset("{summary.out}", "images")'
+    if lines:  # `datasets` reads all of a directory's tables one way
+        pictures = f'datasets.load_dataset("parquet", data_files="{summary.out}/images/*.parquet")'
     print(f"\n{summary.out}\n")  # noqa: T201
     for name, value in lines:
         print(f"  {name:<14}{value}")  # noqa: T201
@@ -205,7 +208,7 @@ def _print_summary(summary: "Summary", model: str | None) -> None:
         f"  its card            {summary.out / 'README.md'}\n"
         f"  check it            mimicit validate {summary.out}\n"
         f'  load the text       datasets.load_dataset("{summary.out}")\n'
-        f'  load the pictures   datasets.load_dataset("{summary.out}", "images")\n'
+        f"  load the pictures   {pictures}\n"
         f'  load examples       mimicit.load("{summary.out}")[0].context'
     )
 

@@ -168,7 +168,7 @@ def _read(folder: Shards, name: str, schema: pa.Schema) -> pa.Table:
             return pq.read_table(file)
         options = pa.json.ParseOptions(explicit_schema=schema)
         read = pa.json.ReadOptions(block_size=16 * 2**20)
-        return pa.json.read_json(file, read_options=read, parse_options=options)
+        return pa.json.read_json(file, read_options=read, parse_options=options).cast(schema)
 
 
 def load(directory: str | Path, split: str | None = None) -> Dataset:

@@ -212,7 +212,7 @@ def plainly(text: str) -> str:
 def check_texts(several: list[str]) -> None:
     reasons = [text_problem(text) for text in several]
     assert reasons == [plainly(text) for text in several]
-    suspects = may_have_problem(pa.array(several, pa.string())).to_pylist()
+    suspects = may_have_problem(pa.array(several, pa.string())).tolist()
     passed = [text for text, s, r in zip(several, suspects, reasons, strict=True) if r and not s]
     assert passed == []
 
@@ -229,7 +229,7 @@ test_none_of_many_is_passed_over = pytest.mark.slow(
 def test_every_sentence_that_has_a_problem_is_suspected_however_it_is_spaced() -> None:
     spaced = [s.replace(" ", space) for s in SENTENCES for space in SPACES]
     spaced += [text.upper().translate(ODD_CASE) for text in spaced]
-    suspects = may_have_problem(pa.array(spaced)).to_pylist()
+    suspects = may_have_problem(pa.array(spaced)).tolist()
     assert [t for t, s in zip(spaced, suspects, strict=True) if text_problem(t) and not s] == []
     assert sum(bool(text_problem(text)) for text in spaced) > len(SENTENCES)
 
@@ -243,6 +243,6 @@ def test_ordinary_sentences_are_passed_over(folder: Path) -> None:
         for path in folder.glob("captions*.json")
         for each in json.loads(path.read_text())["annotations"]
     ]
-    suspects = may_have_problem(pa.array(captions)).to_pylist()
+    suspects = may_have_problem(pa.array(captions)).tolist()
     assert len(captions) > 20
     assert sum(suspects) < len(captions) / 20

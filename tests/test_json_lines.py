@@ -110,8 +110,9 @@ def test_datasets_loads_the_lines_with_their_features(built: Path, tmp_path: Pat
     assert loaded["train"].to_list() == [row for row in rows if row["split"] == "train"]
     stated = json.loads(arrow_schema("instructions").metadata[b"huggingface"])["info"]["features"]
     assert loaded["test"].features == datasets.Features.from_dict(stated)
-    links = datasets.load_dataset(str(built / "jsonl"), "links", cache_dir=cache)["train"]
-    assert links.to_list() == mimicit.load(built / "parquet").links.to_pylist()
+    splits = datasets.load_dataset(str(built / "jsonl"), "links", cache_dir=cache)
+    links = [row for rows in splits.values() for row in rows.to_list()]
+    assert links == mimicit.load(built / "parquet").links.to_pylist()
 
 
 # ----------------------------------------------------------------------- lines that are none

@@ -109,7 +109,7 @@ def _sort_in(findings: Findings, name: str, path: Path) -> None:
     if not file.endswith((".parquet", ".jsonl")):
         return
     found = SHARD_NAME.fullmatch(file)
-    divided = folder == "instructions"
+    divided = folder in {"instructions", "links"}
     if folder not in TABLES or not found or not (divided or found[1] == SPLIT):
         findings.add(name, "is not the name of a shard, TABLE/SPLIT-00000-of-00001.parquet")
     elif folder == "images" and found[4] != "parquet":

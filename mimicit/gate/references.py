@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mimicit.checks import text_problem
+from mimicit.columns import column
 from mimicit.gate.files import Findings
 from mimicit.gate.pictures import Pictures
 from mimicit.gate.rows import Rows, batches, fitting
@@ -20,7 +21,11 @@ from mimicit.schema import SPLITS
 from mimicit.splits import lookalikes
 
 WINDOW_ROWS = 250_000
-"""Rows whose ids are looked up at once, at least; a quarter of all where these are more."""
+"""Rows whose ids are looked up at once, at least; half of all where these are more."""
+
+
+TEXT_ROWS = 100_000
+"""Rows whose texts are searched at once: compiling a pattern takes as long as searching 10,000."""
 
 
 @dataclass(slots=True)
@@ -68,7 +73,7 @@ def check_references(findings: Findings, pictures: Pictures) -> None:
     """Check all instructions and links against each other and against the pictures."""
     known = _read_ids(findings)
     seen_in = np.zeros((len(SPLITS), len(pictures.ids)), bool)
-    window = max(WINDOW_ROWS, len(known.ids) // 4)
+    window = max(WINDOW_ROWS, len(known.ids) // 2)
     groups: list[pa.Table] = []
     divided = len({shard.split for shard in findings.shards["instructions"]}) > 1
     for rows in _windows(_read(findings, divided=divided, groups=groups), window):
@@ -76,7 +81,8 @@ def check_references(findings: Findings, pictures: Pictures) -> None:
     if divided:
         _check_groups(findings, groups)
         _check_pictures_apart(findings, pictures, seen_in)
-    _check_links(findings, known, window)
+    if known.repeated.any() or not _links_in_step(findings):
+        _check_links(findings, known, window)
 
 
 def _read_ids(findings: Findings) -> Instructions:
@@ -86,7 +92,7 @@ def _read_ids(findings: Findings) -> Instructions:
     rows: dict[str, list[np.ndarray]] = {}
     starts: dict[str, int] = {}
     total = 0
-    names = pa.array([name.encode() for name in SPLITS], pa.binary())
+    names = column([name.encode() for name in SPLITS], pa.binary())
     before = len(findings.problems)
     for shard, first, batch in batches(findings, "instructions", ["id", "split"]):
         starts.setdefault(shard.name, total)
@@ -123,14 +129,13 @@ def _numbers(values: pa.Array, known: pa.Array) -> np.ndarray:
 
 def _read(findings: Findings, *, divided: bool, groups: list[pa.Table]) -> Iterator[Rows]:
     """Read all instructions; check their texts and splits, and give what refers to others."""
-    for rows in fitting(findings, "instructions"):
-        for column in ("instruction", "answer"):
-            texts = rows.batch.column(column)
-            suspects = may_have_problem(texts).to_numpy(zero_copy_only=False)
-            for suspect in np.flatnonzero(suspects).tolist():
-                reason = text_problem(texts[suspect].as_py())
-                if reason:
-                    _add(findings, rows, suspect, f"{column}: {reason}")
+    waiting: list[Rows] = []
+    for rows in fitting(findings, "instructions", trusted=["rel_ins_ids"]):
+        texts = rows.batch.select(["id", "instruction", "answer"])
+        waiting.append(Rows(rows.shard, rows.numbers, texts))
+        if sum(len(one.numbers) for one in waiting) >= TEXT_ROWS:
+            _check_texts(findings, waiting)
+            waiting = []
         elsewhere = pc.not_equal(rows.batch.column("split"), rows.shard.split)
         for place in np.flatnonzero(elsewhere.to_numpy(zero_copy_only=False)).tolist():
             split = rows.batch.column("split")[place].as_py()
@@ -139,6 +144,18 @@ def _read(findings: Findings, *, divided: bool, groups: list[pa.Table]) -> Itera
             groups.append(_distinct(rows.batch))
         columns = ["id", "split", "image_ids", "rel_ins_ids"]
         yield Rows(rows.shard, rows.numbers, rows.batch.select(columns))
+    _check_texts(findings, waiting)
+
+
+def _check_texts(findings: Findings, rows: Sequence[Rows]) -> None:
+    """Find texts that cannot be published."""
+    window = _Window(rows)
+    for name in ("instruction", "answer") if rows else ():
+        texts = pa.concat_arrays([one.batch.column(name) for one in rows])
+        for suspect in np.flatnonzero(may_have_problem(texts)).tolist():
+            reason = text_problem(texts[suspect].as_py())
+            if reason:
+                window.add(findings, suspect, f"{name}: {reason}")
 
 
 def _add(findings: Findings, rows: Rows, place: int, text: str) -> None:
@@ -159,9 +176,9 @@ def _windows(rows: Iterator[Rows], size: int) -> Iterator[list[Rows]]:
         yield gathered
 
 
-def _flat(rows: Sequence[Rows], column: str) -> tuple[pa.Array, np.ndarray]:
+def _flat(rows: Sequence[Rows], name: str) -> tuple[pa.Array, np.ndarray]:
     """Put the lists of all rows behind each other: the values, and how many each row has."""
-    lists = [one.batch.column(column) for one in rows]
+    lists = [one.batch.column(name) for one in rows]
     values = pa.concat_arrays([pc.list_flatten(one) for one in lists])
     counts = np.concatenate([pc.list_value_length(one).to_numpy() for one in lists])
     return values, counts.astype(np.int32)
@@ -251,7 +268,8 @@ def _check_contexts(  # noqa: PLR0913  # the columns of one table
 
 def _distinct(batch: pa.RecordBatch) -> pa.Table:
     keys = ["source", "group", "split"]
-    return pa.Table.from_batches([batch.select(keys)]).group_by(keys).aggregate([])
+    table = pa.Table.from_batches([batch.select(keys)])
+    return table.cast(pa.schema([(key, pa.string()) for key in keys])).group_by(keys).aggregate([])
 
 
 def _check_groups(findings: Findings, groups: list[pa.Table]) -> None:
@@ -285,6 +303,52 @@ def _check_pictures_apart(findings: Findings, pictures: Pictures, seen_in: np.nd
 # --------------------------------------------------------------------------- links
 
 
+def _links_in_step(findings: Findings) -> bool:
+    """Tell whether links and contexts say the same in the same order, as they are written.
+
+    Then no id has to be looked up; else `_check_links` says what is wrong.
+    """
+    mine = (
+        batch.filter(pc.greater(pc.list_value_length(batch.column("rel_ins_ids")), 0))
+        for _, _, batch in batches(findings, "instructions", ["id", "rel_ins_ids"])
+    )
+    trusted = ["query_id", "context_ids"]
+    theirs = (rows.batch for rows in fitting(findings, "links", trusted=trusted))
+    for ours, links in _side_by_side(mine, theirs):
+        if ours is None or links is None or not ours.column(0).equals(links.column("query_id")):
+            return False
+        contexts = links.column("context_ids")
+        if not ours.column(1).equals(contexts):
+            return False
+        counts = pc.list_value_length(contexts)
+        if not all(pc.list_value_length(links.column(c)).equals(counts) for c in ADDED):
+            return False
+    return True
+
+
+ADDED = ("scores", "strategies")
+"""What links say of each context."""
+
+
+def _side_by_side(
+    a: Iterator[pa.RecordBatch], b: Iterator[pa.RecordBatch]
+) -> Iterator[tuple[pa.RecordBatch | None, pa.RecordBatch | None]]:
+    """Cut two streams of batches so that each piece has as many rows; None where one has ended."""
+    first, second = next(a, None), next(b, None)
+    while first is not None or second is not None:
+        if first is not None and not first.num_rows:
+            first = next(a, None)
+        elif second is not None and not second.num_rows:
+            second = next(b, None)
+        elif first is None or second is None:
+            yield first, second
+            return
+        else:
+            count = min(first.num_rows, second.num_rows)
+            yield first.slice(0, count), second.slice(0, count)
+            first, second = first.slice(count), second.slice(count)
+
+
 def _check_links(findings: Findings, known: Instructions, window: int) -> None:
     """Compare the links with the contexts of the instructions."""
     contexts = np.concatenate([np.zeros(0, np.int32), *known.contexts])
@@ -308,9 +372,9 @@ def _check_links(findings: Findings, known: Instructions, window: int) -> None:
             what = "context_ids are not the rel_ins_ids of its instruction"
             there = "query_id is not in the instructions table"
             place.add(findings, row, what if own[row] >= 0 else there)
-        for column in ("scores", "strategies"):
-            for row in np.flatnonzero(_flat(rows, column)[1] != counts).tolist():
-                place.add(findings, row, f"contexts and {column} differ in number")
+        for added in ADDED:
+            for row in np.flatnonzero(_flat(rows, added)[1] != counts).tolist():
+                place.add(findings, row, f"contexts and {added} differ in number")
         first = np.zeros(len(own), bool)
         first[np.unique(own, return_index=True)[1]] = True
         for row in np.flatnonzero((own >= 0) & (seen[own] | ~first)).tolist():

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -24,6 +24,12 @@ BATCH_ROWS = 65536
 
 PICTURE_ROWS = 16
 
+REPEATED = [
+    *("source", "language", "kind", "scene_id", "group", "licence", "teacher"),
+    *("prompt_sha256", "request_key", "stage", "reason"),
+]
+"""Columns whose values come again and again: each is looked at once."""
+
 BLOCK_BYTES = 16 * 2**20
 """JSON that is read at a time; a line may be as long."""
 
@@ -41,15 +47,27 @@ class Rows:
     batch: pa.RecordBatch
 
 
-def fitting(findings: Findings, table: str, columns: Sequence[str] | None = None) -> Iterator[Rows]:
-    """Read a table and give the rows that fit its model; what is wrong with others is noted."""
+def fitting(
+    findings: Findings,
+    table: str,
+    columns: Sequence[str] | None = None,
+    trusted: Collection[str] = (),
+) -> Iterator[Rows]:
+    """Read a table and give the rows that fit its model; what is wrong with others is noted.
+
+    Args:
+        findings: What is found is added here.
+        table: The table.
+        columns: What is read of it; None for all.
+        trusted: Columns whose values are checked elsewhere.
+    """
     key = next(iter(TABLES[table].model_fields))
     for shard, first, batch in batches(findings, table, columns):
         numbers = np.arange(first, first + batch.num_rows)
         legible = _legible(findings, shard, first, batch, key)
         if not legible.all():
             batch, numbers = batch.filter(pa.array(legible)), numbers[legible]  # noqa: PLW2901
-        bad = misfits(batch, table)
+        bad = misfits(batch, table, trusted)
         for place in np.flatnonzero(bad).tolist():
             row = batch.slice(place, 1).to_pylist()[0]
             if table == "images":
@@ -73,7 +91,9 @@ def _legible(
             try:
                 batch.slice(place, 1).to_pylist()
             except ValueError as error:
-                found: bytes | None = batch.column(key).view(pa.binary())[place].as_py()
+                keys = batch.column(key)
+                keys = keys.dictionary_decode() if pa.types.is_dictionary(keys.type) else keys
+                found: bytes | None = keys.view(pa.binary())[place].as_py()
                 name = (found or b"").decode(errors="ignore")
                 name = name if name.encode() == found else ""
                 findings.add(shard.name, f"is not valid UTF-8: {error}"[:200], first + place, name)
@@ -103,7 +123,8 @@ def _parquet(
     findings: Findings, shard: Shard, table: str, columns: Sequence[str] | None
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     rows, first = PICTURE_ROWS if table == "images" and columns is None else BATCH_ROWS, 0
-    with pq.ParquetFile(shard.path) as parquet:
+    repeated = [name for name in pq.read_schema(shard.path).names if name in REPEATED]
+    with pq.ParquetFile(shard.path, read_dictionary=repeated) as parquet:
         # What its footer says stands for a file whose rows cannot be read, or not all of them.
         findings.rows[shard.name] = parquet.metadata.num_rows
         if _right_schema(findings, shard, table, parquet.schema_arrow) and _bounded(
@@ -146,7 +167,9 @@ def _type_of(schema: pa.Schema, column: str) -> str:
     """Spell a column's type without what other writers of Parquet spell differently."""
     if column not in schema.names:
         return "missing"
-    return str(schema.field(column).type).replace(" not null", "").replace("item: ", "element: ")
+    kind = schema.field(column).type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return str(kind).replace(" not null", "").replace("item: ", "element: ")
 
 
 def _json_lines(
