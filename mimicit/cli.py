@@ -177,10 +177,10 @@ def build(
         if made.teacher != "templates":
             _say("every reply is kept: run again to go on")
         os._exit(130)  # at once: a thread may be busy with a prompt, or wait for the journal
-    _print_summary(summary, made.model, lines=made.format == "jsonl")
+    _print_summary(summary, made.model, as_lines=made.format == "jsonl")
 
 
-def _print_summary(summary: "Summary", model: str | None, *, lines: bool) -> None:
+def _print_summary(summary: "Summary", model: str | None, *, as_lines: bool) -> None:
     lines = [
         ("scenes", f"{summary.scenes:,}"),
         *_asked_lines(summary, model),
@@ -198,7 +198,7 @@ def _print_summary(summary: "Summary", model: str | None, *, lines: bool) -> Non
         ("seconds", f"{summary.seconds:.1f}"),
     ]
     pictures = f'datasets.load_dataset("{summary.out}", "images")'
-    if lines:  # `datasets` reads all of a directory's tables one way
+    if as_lines:  # `datasets` reads all of a directory's tables one way
         pictures = f'datasets.load_dataset("parquet", data_files="{summary.out}/images/*.parquet")'
     print(f"\n{summary.out}\n")  # noqa: T201
     for name, value in lines:
