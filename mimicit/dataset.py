@@ -47,7 +47,7 @@ class Dataset(Sequence[Example]):
     """
 
     def __init__(self, directory: str | Path, split: str | None = None) -> None:
-        self.directory = Path(directory)
+        self.directory = Path(directory).absolute()
         if split is not None and split not in SPLITS:
             raise UsageError(f"there is no split {split!r}; there are: {', '.join(SPLITS)}")
         self._split = split

@@ -22,6 +22,7 @@ from mimicit.frames import (
 from mimicit.images import UnusablePicture, resolve
 from mimicit.media_cache import MACHINE, MediaCache
 from mimicit.moments import Clip, Sampler, frame_id
+from mimicit.names import published_path
 from mimicit.progress import Counted, Track
 from mimicit.schema import ImageInfo, ImageRef, Rejection, Scene, SourceRef
 
@@ -177,7 +178,7 @@ class Footage:
             "unchecked": not info.checked,
         }
         origin = SourceRef(
-            path=clip.name.replace("\\", "/").lstrip("/"),
+            path=published_path(clip.name),
             sha256=info.sha256,
             time=float(time),
             pts=frame.pts,

@@ -9,7 +9,6 @@ group at a time.
 import contextlib
 import functools
 import itertools
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +21,7 @@ from PIL import Image
 from mimicit import store_index
 from mimicit.errors import SourceError
 from mimicit.images import UnusablePicture, decode
-from mimicit.plain_values import NotPlain, value_places
+from mimicit.plain_values import NotPlain, column_check, value_places
 from mimicit.shards import Shards
 from mimicit.store_index import (
     Place,
@@ -143,12 +142,15 @@ class _Indexed:
         self._shards = shards
         self._index = index
         self._checked = checked
+        self._recognised: set[int] = set()
         self.images = index.images
 
     def read(self, image_id: str) -> bytes:
         place = self._find(image_id)
         if place is None:
             raise KeyError(image_id)
+        if self._checked and place.file not in self._recognised:
+            self._recognise(place.file)
         files = self._index.files
         name, size = files[place.file] if place.file < len(files) else (store_index.NAME, 0)
         # Whatever a damaged index says, no more is read than there is.
@@ -161,6 +163,22 @@ class _Indexed:
                 "was written: that file or the index is damaged; `mimicit validate` says where"
             )
         return data
+
+    def _recognise(self, number: int) -> None:
+        """Make sure, once, that a shard has the ids that the index was made of.
+
+        Raises:
+            SourceError: it has others, or cannot be read.
+        """
+        if number < len(self._index.files):
+            name, _ = self._index.files[number]
+            with _explained(self._shards, name):
+                if ids_check(self._shards, number) != self._index.ids[number]:
+                    raise ValueError(
+                        f"its rows are not those that {store_index.NAME!r} was made of; remove "
+                        "that file, and pictures are found without it"
+                    )
+            self._recognised.add(number)
 
     def _good(self, data: bytes, place: Place) -> bool:
         return not self._checked or check_of(data) == place.check
@@ -255,11 +273,10 @@ def _open(shards: Shards) -> _Source:
     if not shards.files:
         raise SourceError(f"no pictures in {str(folder)!r}: it has no Parquet files")
     try:
-        if hasattr(os, "pread"):  # not on Windows
-            with contextlib.suppress(UnusableIndex):
-                return _Indexed(shards, _written_index(shards), checked=True)
-            with contextlib.suppress(NotPlain):
-                return _Indexed(shards, _made_index(shards), checked=False)
+        with contextlib.suppress(UnusableIndex):
+            return _Indexed(shards, _written_index(shards), checked=True)
+        with contextlib.suppress(NotPlain):
+            return _Indexed(shards, _made_index(shards), checked=False)
         return _ByRowGroup(shards)
     except (OSError, ValueError, LookupError, pa.ArrowException) as error:
         raise SourceError(f"the pictures in {str(folder)!r} cannot be read: {error}") from error
@@ -278,7 +295,7 @@ def _written_index(shards: Shards) -> StoreIndex:
         index = StoreIndex(read, shards.size(store_index.NAME))
     except SourceError as error:
         raise UnusableIndex("it cannot be read") from error
-    if index.files != shards.files:
+    if index.files != shards.files or len(index.ids) != len(index.files):
         raise UnusableIndex("it is that of other files")
     return index
 
@@ -314,3 +331,15 @@ def entries_of_shard(
         rows = parquet.metadata.num_rows
         known = itertools.repeat(0, rows) if checks is None else checks
         return entries_of(_image_ids(parquet), places, known, number)
+
+
+def ids_check(shards: Shards, number: int) -> int:
+    """Compute the check sum of a shard's image ids, as the index has it.
+
+    Raises:
+        OSError, ValueError, pyarrow.ArrowException: the shard cannot be read.
+    """
+    name, size = shards.files[number]
+    with shards.open(name) as file:
+        metadata = pq.read_metadata(file)
+    return column_check(functools.partial(shards.read, name), metadata, "image_id", size)

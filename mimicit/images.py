@@ -5,7 +5,6 @@ verdict is a value, and its `problem` a short reason that can be counted. Files 
 judged in child processes (`mimicit.decoding`).
 """
 
-import functools
 import hashlib
 import io
 import os
@@ -48,9 +47,6 @@ class UnusablePicture(Exception):  # noqa: N818  # never reaches a user: it carr
         super().__init__(f"{reason}: {detail}")
 
 
-_real = functools.lru_cache(maxsize=64)(os.path.realpath)
-"""Where a directory that the user named really is."""
-
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -68,11 +64,10 @@ def resolve(ref: ImageRef) -> Path:
         raise UnusablePicture(
             "unsafe-path", f"{ref.name!r} does not stay below the images directory"
         )
-    # Every picture of every pass comes by here: `pathlib` would take ten times as long.
-    root = _real(ref.root)
+    # Every picture of every pass comes by here: `pathlib` would take several times as long.
+    root = path = os.path.realpath(ref.root)
+    linked = False
     try:
-        path = root
-        linked = False
         for part in parts:
             path = f"{path}/{part}"
             status = os.lstat(path)
@@ -84,7 +79,9 @@ def resolve(ref: ImageRef) -> Path:
     except FileNotFoundError:
         raise UnusablePicture("missing-file", f"no file {name!r}") from None
     except (OSError, RuntimeError, ValueError):  # too long, a loop of links, no spelling in bytes
-        raise UnusablePicture("missing-file", f"{name!r} cannot be looked up") from None
+        if not linked or Path(os.path.realpath(path)).is_relative_to(root):
+            raise UnusablePicture("missing-file", f"{name!r} cannot be looked up") from None
+        mode = None
     if mode is None:
         raise UnusablePicture(
             "unsafe-path", f"{name!r} is a link that leads out of the images directory"

@@ -16,6 +16,7 @@ from mimicit.footage import Footage
 from mimicit.images import UnusablePicture, read_unchanged, resolve
 from mimicit.licences import allowed
 from mimicit.media_cache import MACHINE, MediaCache
+from mimicit.names import published_path
 from mimicit.pixels import JPEG_QUALITY
 from mimicit.progress import Track, silent
 from mimicit.schema import (
@@ -299,8 +300,9 @@ def _row(
 
 
 def _file_name(ref: ImageRef, before: str, now: str) -> str:
-    path = Path(f"{ref.id}.jpg" if ref.origin else ref.name)
-    return path.name if now == before else f"{path.stem}.{'jpg' if now == 'JPEG' else 'png'}"
+    path = Path(f"{ref.id}.jpg" if ref.origin else published_path(ref.name))
+    name = path.name if now == before else f"{path.stem}.{'jpg' if now == 'JPEG' else 'png'}"
+    return name if name.strip(".") else ref.id
 
 
 def _changed_meanwhile(scene: Scene) -> SourceError:

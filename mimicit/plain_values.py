@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pyarrow.parquet as pq
+import xxhash
 
 HEADER_BYTES = 4096
 """Longest header of a page that is read: those without statistics take about 30 bytes."""
@@ -59,6 +60,30 @@ def value_places(
         if schema.max_repetition_level or schema.physical_type != "BYTE_ARRAY":
             raise NotPlain(f"column {column!r} is no plain sequence of bytes")
         yield from _chunk(read_at, chunk, schema.max_definition_level)
+
+
+def column_check(read_at: ReadAt, metadata: pq.FileMetaData, column: str, size: int) -> int:
+    """Compute the XXH3 of a column's bytes as they lie in a file, however they are encoded.
+
+    Args:
+        read_at: Reads the file.
+        metadata: Its footer.
+        column: Path of the column in the schema.
+        size: How long the file is: no more is read, whatever its footer says.
+
+    Raises:
+        ValueError: there is no such column.
+    """
+    place = _place(metadata, column)
+    digest = xxhash.xxh3_64()
+    for number in range(metadata.num_row_groups):
+        chunk = metadata.row_group(number).column(place)
+        start = chunk.dictionary_page_offset or chunk.data_page_offset
+        length = chunk.total_compressed_size
+        if not 0 <= start <= start + length <= size:
+            raise ValueError(f"column {column!r} lies outside of its file")
+        digest.update(read_at(length, start))
+    return digest.intdigest()
 
 
 def _place(metadata: pq.FileMetaData, column: str) -> int:

@@ -12,13 +12,13 @@ its Arrow schema, its JSON Schema and its Hugging Face features are derived from
 import functools
 import hashlib
 import json
-import re
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from mimicit.moments import Clip
+from mimicit.names import FILE_NAME, RELATIVE_PATH, published_path
 
 SCHEMA_VERSION = "1.0"
 """Version of the published rows: see docs/schema.md for what a change of it means."""
@@ -56,7 +56,7 @@ class ImageRef:
     def path(self) -> str:
         """Where the picture came from, in a form fit for publishing (no local path)."""
         name = self.origin.path if self.origin else self.name
-        return name.replace("\\", "/").lstrip("/")
+        return published_path(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,14 +239,6 @@ class Scene:
         return Rejection(**scene, stage=stage, reason=reason, record=record, detail=detail)
 
 
-def escape_id(text: str) -> str:
-    """Spell any source id with letters that every format and file system takes.
-
-    Injective: what is not in `[A-Za-z0-9._-]` becomes `~` and its code point in hex, then `~`.
-    """
-    return re.sub(r"[^A-Za-z0-9._-]", lambda m: f"~{ord(m.group()):x}~", text)
-
-
 # ------------------------------------------------------- asking (the paid path)
 
 
@@ -312,13 +304,21 @@ class Request:
 _json = functools.partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
 
 
-@functools.lru_cache(maxsize=64)  # most messages are the same for every scene
 def _spelled(message: Message) -> str:
+    plain = all(isinstance(part, str) for part in message.parts)
+    return _spelled_once(message) if plain else _spelled_anew(message)
+
+
+def _spelled_anew(message: Message) -> str:
     parts = [
         p if isinstance(p, str) else {"image": p.content, "max_side": p.max_side}
         for p in message.parts
     ]
     return _json([message.role, parts])
+
+
+_spelled_once = functools.lru_cache(maxsize=64)(_spelled_anew)
+"""The same for messages of text: most are those of every scene."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +348,7 @@ InstructionId = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+_INS_[A-Za-z0-9._~-]
 ImageId = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+_IMG_[A-Za-z0-9._~-]+$")]
 Text = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Sha256OrNone = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 
 
 class Row(BaseModel):
@@ -376,21 +377,21 @@ class Instruction(Row):
     group: Text = Field(description="What a split keeps whole: image, video, album or room.")
     licence: str = Field(description="Licence of its pictures, or empty where unknown.")
     teacher: Text = Field(description="What wrote it: `templates`, or a model's name.")
-    prompt_sha256: str = Field(description="Digest of the prompt file, or empty.")
-    request_key: str = Field(description="Key of the request in the journal, or empty.")
+    prompt_sha256: Sha256OrNone = Field(description="Digest of the prompt file, or empty.")
+    request_key: Sha256OrNone = Field(description="Key of the request in the journal, or empty.")
 
 
 class ImageBytes(Row):
     """A picture as `datasets` stores one: the file's own bytes."""
 
     bytes: bytes
-    path: str
+    path: str = Field(pattern=FILE_NAME)
 
 
 class SourceRef(Row):
     """Where a picture came from, and what was done to it: enough to make it again."""
 
-    path: Text = Field(description="File below the source's directory.")
+    path: str = Field(pattern=RELATIVE_PATH, description="File below the source's directory.")
     sha256: Sha256 = Field(description="Digest of that file.")
     time: float | None = Field(None, description="Of a frame: seconds since the first one.")
     pts: int | None = Field(None, description="Of a frame: its time in the stream's own ticks.")

@@ -6,7 +6,8 @@ was there at first, so that a reader gets the old one or an error, and never som
 
 import errno
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,8 +23,8 @@ class _File:
     def __init__(self, handle: int) -> None:
         self.handle = handle
 
-    def __del__(self) -> None:
-        os.close(self.handle)
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        close(self.handle)  # when the interpreter ends, `os` may be gone already
 
 
 class Shards:
@@ -50,7 +51,8 @@ class Shards:
         endings: Sequence[str] = (".parquet",),
         within: "Shards | None" = None,
     ) -> None:
-        self.folder = folder
+        self.folder = folder.absolute()  # a worker may have another working directory
+        self._lock = threading.Lock()
         self.root: _File | None = None
         # Windows opens no folder; nor does it let one be replaced while a file in it is open.
         if os.name == "posix" and within and within.root:
@@ -99,7 +101,11 @@ class Shards:
         """
         file = self._kept(name)  # held meanwhile: another thread may let go of it
         try:
-            return os.pread(file.handle, length, offset)
+            if hasattr(os, "pread"):
+                return os.pread(file.handle, length, offset)
+            with self._lock:  # Windows
+                os.lseek(file.handle, offset, os.SEEK_SET)
+                return os.read(file.handle, length)
         except OSError as error:
             where = f"{name!r} of {str(self.folder)!r}"
             raise SourceError(f"{where} cannot be read: {error.strerror}") from error

@@ -5,7 +5,8 @@ piece by piece, so that it takes the same memory for a thousand pictures and for
 
     MAGIC                   22 bytes
     length of what follows  4 bytes
-    header                  JSON: {"files": [[name, size in bytes], …], "images": n, "bits": b}
+    header                  JSON: {"files": [[name, size in bytes], …], "ids": [check, …],
+                            "images": n, "bits": b}
     starts                  2**b + 1 integers of 8 bytes: where the keys of each first b bits begin
     entries                 n of `ENTRY`, sorted by their keys
 
@@ -90,12 +91,13 @@ def entries_of(
     return np.array(rows, ENTRY)
 
 
-def spell(files: Sequence[tuple[str, int]], entries: np.ndarray) -> bytes:
+def spell(files: Sequence[tuple[str, int]], entries: np.ndarray, ids: Sequence[int] = ()) -> bytes:
     """Write an index as bytes.
 
     Args:
         files: Name and size of each shard, in order.
         entries: Of `ENTRY`, in any order.
+        ids: XXH3 of each shard's column of image ids, by which it is known that the index is its.
     """
     count = len(entries)
     bits = max(0, min(MAX_BITS, (count // PER_BUCKET).bit_length()))
@@ -104,7 +106,8 @@ def spell(files: Sequence[tuple[str, int]], entries: np.ndarray) -> bytes:
     order = np.argsort(tops, kind="stable")
     buckets = (tops[order] >> np.uint64(64 - bits)) if bits else np.zeros(count, np.uint64)
     starts = np.searchsorted(buckets, np.arange(2**bits + 1, dtype=np.uint64)).astype("<u8")
-    header = json.dumps({"files": list(files), "images": count, "bits": bits}).encode()
+    content = {"files": list(files), "ids": list(ids), "images": count, "bits": bits}
+    header = json.dumps(content).encode()
     parts = [MAGIC, len(header).to_bytes(4, "little"), header, starts.tobytes()]
     return b"".join([*parts, entries[order].tobytes()])
 
@@ -118,6 +121,7 @@ class StoreIndex:
 
     Attributes:
         files: Name and size of each shard.
+        ids: XXH3 of each shard's column of image ids.
         images: How many pictures there are.
 
     Raises:
@@ -134,6 +138,7 @@ class StoreIndex:
         try:
             header = json.loads(read_at(length, start))
             self.files = [(str(name), int(bytes_)) for name, bytes_ in header["files"]]
+            self.ids = [int(check) for check in header["ids"]]
             self.images, self._bits = int(header["images"]), int(header["bits"])
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise UnusableIndex("its header cannot be read") from error

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from mimicit import store_index
 from mimicit.columns import to_batch
-from mimicit.image_store import entries_of_shard
+from mimicit.image_store import entries_of_shard, ids_check
 from mimicit.schema import SCHEMA_VERSION, ImageRow, Row
 from mimicit.shards import Shards
 from mimicit.tables import TABLES, arrow_schema
@@ -118,7 +118,7 @@ class TableWriter:
         self._shard_rows: list[int] = []
         self._shard_checks: list[int] = []
         self._written: Future[int] | None = None
-        self._measured: list[Future[tuple[FileEntry, np.ndarray | None]]] = []
+        self._measured: list[Future[_Measured]] = []
         # One row group is written, and one shard hashed, while the next rows are made.
         self._writing, self._hashing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
 
@@ -147,16 +147,15 @@ class TableWriter:
         self._flush()
         self._close_shard()
         count = len(self._measured)
-        entries, indexes = [], []
-        for number, future in enumerate(self._measured):
-            entry, index = future.result()
+        measured = [future.result() for future in self._measured]
+        entries = []
+        for number, each in enumerate(measured):
             name = f"{self._split}-{number:05d}-of-{count:05d}.{self._suffix}"
             self._part(number).rename(self._folder / name)
-            entries.append(replace(entry, path=f"{self.table}/{name}"))
-            indexes.append(index)
+            entries.append(replace(each.entry, path=f"{self.table}/{name}"))
         self.stop()
         if self.table == "images" and entries:
-            entries.append(self._write_index(entries, indexes))
+            entries.append(self._write_index(entries, measured))
         return entries
 
     def stop(self) -> None:
@@ -207,21 +206,30 @@ class TableWriter:
         number = len(self._shard_rows) - 1
         self._measured.append(self._hashing.submit(self._measure, number, checks))
 
-    def _measure(self, number: int, checks: list[int]) -> tuple[FileEntry, np.ndarray | None]:
+    def _measure(self, number: int, checks: list[int]) -> "_Measured":
         path = self._part(number)
         entry = describe(path, path.name, self._shard_rows[number])
         if self.table != "images":
-            return entry, None
+            return _Measured(entry)
         shards = Shards(self._folder, [path.name])
         entries = entries_of_shard(shards, 0, checks)
         entries["file"] = number
-        return entry, entries
+        return _Measured(entry, entries, ids_check(shards, 0))
 
-    def _write_index(self, entries: list[FileEntry], indexes: list[Any]) -> FileEntry:
+    def _write_index(self, entries: list[FileEntry], measured: "list[_Measured]") -> FileEntry:
         files = [(entry.path.rpartition("/")[2], entry.bytes) for entry in entries]
         path = self._folder / store_index.NAME
-        path.write_bytes(store_index.spell(files, np.concatenate(indexes)))
+        places = np.concatenate([each.places for each in measured])
+        path.write_bytes(store_index.spell(files, places, [each.ids for each in measured]))
         return describe(path, f"{self.table}/{path.name}")
+
+
+class _Measured(NamedTuple):
+    """A finished shard; of pictures also where they lie, and the check sum of their ids."""
+
+    entry: FileEntry
+    places: Any = None
+    ids: int = 0
 
 
 def _write(shard: _Shard, batch: pa.RecordBatch, path: Path) -> int:

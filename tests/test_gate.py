@@ -24,7 +24,7 @@ from mimicit import store_index, writer
 from mimicit.config import BuildConfig, SourceConfig
 from mimicit.errors import Problem
 from mimicit.gate.pictures import STATED, Decode
-from mimicit.image_store import entries_of_shard
+from mimicit.image_store import entries_of_shard, ids_check
 from mimicit.images import examine
 from mimicit.pipeline import build
 from mimicit.schema import SPLITS
@@ -165,7 +165,8 @@ class Copy:
             entries_of_shard(shards, number, map(store_index.check_of, each))
             for number, each in enumerate(pictures)
         ]
-        spelt = store_index.spell(shards.files, np.concatenate(entries))
+        ids = [ids_check(shards, number) for number in range(len(pictures))]
+        spelt = store_index.spell(shards.files, np.concatenate(entries), ids)
         (folder / store_index.NAME).write_bytes(spelt)
 
 
@@ -285,8 +286,15 @@ def split_that_is_not_its_files(copy: Copy) -> list[Expected]:
 
 def group_in_two_splits(copy: Copy) -> list[Expected]:
     group = copy.query()[2]["group"]
-    copy.edit(copy.files("instructions", "validation")[1], 2, group=group)
-    return [("instructions", None, "", f"the group {group!r} of 'coco' is in more than one split")]
+    name = copy.files("instructions", "validation")[1]
+    copy.edit(name, 2, group=group)
+    rows = copy.rows(name)
+    found = [("instructions", None, "", f"the group {group!r} of 'coco' is in more than one split")]
+    return found + [
+        (name, place, rows[place]["id"], "group is another than that of the row before")
+        for place in (2, 3)
+        if rows[place]["scene_id"] == rows[place - 1]["scene_id"]
+    ]
 
 
 def picture_in_two_splits(copy: Copy) -> list[Expected]:

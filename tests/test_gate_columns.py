@@ -55,6 +55,11 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "image_id": pictures,
     "image_ids": lists(pictures),
     "sha256": digests,
+    "prompt_sha256": around("", "0" * 64, "0" * 63),
+    "request_key": around("", "0" * 64, "\x1b"),
+    "path": around(
+        "a.jpg", "a/b.jpg", "../a", "..", "/a", "a\x1b", "...", "a\\b", "a/.../b", "a/.."
+    ),
     "phash": around("0123456789abcdef", "0123456789abcde", "0123456789ABCDEF"),
     "split": around("train", "validation", "test", "Train", "dev"),
     "language": around("en", "eng", "e", "engl", "EN"),
@@ -94,6 +99,9 @@ FITTING: dict[str, Any] = {
     "sha256": "0" * 64,
     "phash": "0" * 16,
     "split": "test",
+    "prompt_sha256": "",
+    "request_key": "f" * 64,
+    "path": "b.jpg",
     "language": "en",
     "width": 1,
     "height": 2,

@@ -141,7 +141,7 @@ def replaced(copy: Copy, change: Callable[[np.ndarray], Any], **files: Any) -> N
     index = in_memory((copy.root / INDEX).read_bytes())
     entries = index.entries().copy()
     change(entries)
-    spelt = store_index.spell(files.get("files", index.files), entries)
+    spelt = store_index.spell(files.get("files", index.files), entries, index.ids)
     (copy.root / INDEX).write_bytes(spelt)
     copy.seal(index=False)
 

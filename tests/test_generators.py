@@ -17,8 +17,9 @@ import mimicit
 from mimicit.config import BuildConfig, Endpoint, SourceConfig
 from mimicit.context_linker import LinkSpec
 from mimicit.generators import available, find, open_source
+from mimicit.names import escape_id
 from mimicit.pipeline import build
-from mimicit.schema import ImageRef, Rejection, Scene, escape_id
+from mimicit.schema import ImageRef, Rejection, Scene
 from mimicit.testing import FakeTeacher
 from mimicit.validate import find_problems
 

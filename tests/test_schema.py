@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from mimicit.names import escape_id
 from mimicit.schema import (
     ImagePart,
     ImageRef,
@@ -18,7 +19,6 @@ from mimicit.schema import (
     Message,
     Request,
     Scene,
-    escape_id,
     instruction_json_schema,
 )
 from mimicit.tables import TABLES, arrow_schema, card_features

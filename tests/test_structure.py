@@ -12,7 +12,7 @@ PACKAGE = ROOT / "mimicit"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(layer.split())
     for layer in (
-        "errors metadata moments pixels markdown reasons licences plain_values store_index",
+        "errors metadata moments names pixels markdown reasons licences plain_values store_index",
         "schema",
         "shipped images tables tokens columns shards splits lookup _fake_replies",
         "stored video boxes",

@@ -91,13 +91,14 @@ def check_files(findings: Findings, measured: Mapping[str, str]) -> Mapping[str,
 def _walk(findings: Findings) -> Iterator[tuple[str, Path]]:
     """List the dataset's own files; hidden ones, such as `.gitattributes`, are the host's.
 
-    Nothing but a regular file is opened: a pipe would be waited for, a link leads elsewhere.
+    Nothing but a regular file is opened, or a link to one, as in the cache of a hub: a pipe would
+    be waited for.
     """
     for path in sorted(findings.directory.rglob("*")):
         name = path.relative_to(findings.directory).as_posix()
         if any(part.startswith(".") for part in name.split("/")):
             continue
-        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+        if not path.is_file() and (path.is_symlink() or not path.is_dir()):
             findings.add(name, "is not a regular file")
         elif path.is_file():
             yield name, path
@@ -152,7 +153,7 @@ def _manifest(findings: Findings) -> dict[str, dict[str, Any]]:
 
 def _text(findings: Findings, name: str) -> str:
     path = findings.directory / name
-    if path.is_symlink() or not path.is_file():
+    if not path.is_file():
         raise FileNotFoundError(f"{name} is not a file")
     return path.read_text(encoding="utf-8")
 

@@ -13,7 +13,7 @@ from mimicit.decoding import Picture, examine_all
 from mimicit.errors import SourceError
 from mimicit.gate.files import INDEX, Findings, Shard
 from mimicit.gate.rows import DAMAGE, Rows, fitting
-from mimicit.image_store import ImageStore, entries_of_shard
+from mimicit.image_store import ImageStore, entries_of_shard, ids_check
 from mimicit.plain_values import NotPlain
 from mimicit.schema import ImageInfo
 from mimicit.shards import Shards
@@ -36,11 +36,13 @@ class Pictures:
     Attributes:
         ids: Image ids, each row's.
         hashes: Perceptual hashes, 64 bits.
+        licences: What licence each is under.
         places: Shard and number of each row.
     """
 
     ids: pa.Array
     hashes: np.ndarray
+    licences: pa.Array
     places: list[tuple[Shard, np.ndarray]]
 
     def place(self, number: int) -> tuple[str, int]:
@@ -80,15 +82,17 @@ def _at(pictures: Pictures, number: int, text: str) -> tuple[str, str, int]:
 
 def _slim(rows: Rows) -> Rows:
     """Leave out what is not needed later."""
-    return Rows(rows.shard, rows.numbers, rows.batch.select(["image_id", *STATED]))
+    return Rows(rows.shard, rows.numbers, rows.batch.select(["image_id", "licence", *STATED]))
 
 
 def _gathered(kept: list[Rows]) -> Pictures:
     ids = [rows.batch.column("image_id") for rows in kept]
     hashes = [int(text, 16) for rows in kept for text in rows.batch.column("phash").to_pylist()]
+    licences = [rows.batch.column("licence").cast(pa.string()) for rows in kept]
     return Pictures(
         ids=pa.concat_arrays(ids) if ids else pa.array([], pa.string()),
         hashes=np.array(hashes, np.uint64),
+        licences=pa.concat_arrays(licences) if licences else pa.array([], pa.string()),
         places=[(rows.shard, rows.numbers) for rows in kept],
     )
 
@@ -181,7 +185,7 @@ def _check_index(findings: Findings) -> StoreIndex | None:
     path = findings.directory / INDEX
     names = [shard.path.name for shard in findings.shards["images"]]
     try:
-        if not names or path.is_symlink() or not path.is_file():
+        if not names or not path.is_file():
             if path.exists() or names:
                 there = "is missing" if names else "is the index of pictures that are not there"
                 findings.add(INDEX, there)
@@ -202,6 +206,8 @@ def _stale(index: StoreIndex, shards: Shards) -> str:
     """Say in what an index differs from the one that its shards should have, or ""."""
     if index.files != shards.files:
         return "it is that of shards of other names or sizes"
+    if index.ids != [ids_check(shards, number) for number in range(len(shards.files))]:
+        return "it was made of other rows"
     made = [entries_of_shard(shards, number) for number in range(len(shards.files))]
     mine = in_memory(store_index.spell(shards.files, np.concatenate(made))).entries()
     theirs = index.entries()

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from mimicit.checks import text_problem
 from mimicit.columns import column
+from mimicit.gate.agreement import of_licences, within_scenes
 from mimicit.gate.files import Findings
 from mimicit.gate.pictures import Pictures
 from mimicit.gate.rows import Rows, batches, fitting
@@ -142,7 +143,9 @@ def _read(findings: Findings, *, divided: bool, groups: list[pa.Table]) -> Itera
             _add(findings, rows, place, f"is of the split {split!r}, and its file is not")
         if divided:
             groups.append(_distinct(rows.batch))
-        columns = ["id", "split", "image_ids", "rel_ins_ids"]
+        for place, what in within_scenes(rows.batch):
+            _add(findings, rows, place, what)
+        columns = ["id", "split", "image_ids", "rel_ins_ids", "licence"]
         yield Rows(rows.shard, rows.numbers, rows.batch.select(columns))
     _check_texts(findings, waiting)
 
@@ -215,6 +218,8 @@ def _check_window(
     for place in np.flatnonzero(found < 0).tolist():
         what = f"image id {names[place].as_py()!r} is not in the images table"
         window.add(findings, int(owners[place]), what)
+    for row, what in of_licences(rows, counts, found, pictures):
+        window.add(findings, row, what)
     there = found >= 0
     for code in range(len(SPLITS)):
         seen_in[code, found[there & (known.splits[own[owners]] == code)]] = True

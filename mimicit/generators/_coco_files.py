@@ -17,7 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from mimicit.errors import SourceError, UsageError
-from mimicit.schema import escape_id
+from mimicit.names import escape_id
 
 MAX_SIDE = 10**7
 """Largest width or height that is believed, in pixels."""
