@@ -32,6 +32,9 @@ from mimicit.store_index import (
     in_memory,
 )
 
+HELD_BYTES = 4 * 2**20
+"""An index up to this size, of 100,000 pictures, is held; of a larger one as much as is needed."""
+
 COLUMN = "image.bytes"
 """The column with the pictures' files."""
 
@@ -149,15 +152,13 @@ class _Indexed:
         place = self._find(image_id)
         if place is None:
             raise KeyError(image_id)
-        if self._checked and place.file not in self._recognised:
-            self._recognise(place.file)
-        files = self._index.files
-        name, size = files[place.file] if place.file < len(files) else (store_index.NAME, 0)
+        number, offset, length, check = place
+        if number not in self._recognised:
+            self._recognise(number)
+        name, size = self._index.files[number] if number in self._recognised else ("", 0)
         # Whatever a damaged index says, no more is read than there is.
-        data = None
-        if place.offset + place.length <= size:
-            data = self._shards.read(name, place.length, place.offset)
-        if data is None or len(data) != place.length or not self._good(data, place):
+        data = self._shards.read(name, length, offset) if offset + length <= size else b""
+        if len(data) != length or (self._checked and check_of(data) != check) or not name:
             raise SourceError(
                 f"picture {image_id!r} is not what it was when {str(self._shards.folder / name)!r} "
                 "was written: that file or the index is damaged; `mimicit validate` says where"
@@ -165,12 +166,14 @@ class _Indexed:
         return data
 
     def _recognise(self, number: int) -> None:
-        """Make sure, once, that a shard has the ids that the index was made of.
+        """Make sure, once, that there is such a shard, and that it has the index's ids.
 
         Raises:
             SourceError: it has others, or cannot be read.
         """
-        if number < len(self._index.files):
+        if number >= len(self._index.files):
+            return
+        if self._checked:
             name, _ = self._index.files[number]
             with _explained(self._shards, name):
                 if ids_check(self._shards, number) != self._index.ids[number]:
@@ -178,10 +181,7 @@ class _Indexed:
                         f"its rows are not those that {store_index.NAME!r} was made of; remove "
                         "that file, and pictures are found without it"
                     )
-            self._recognised.add(number)
-
-    def _good(self, data: bytes, place: Place) -> bool:
-        return not self._checked or check_of(data) == place.check
+        self._recognised.add(number)
 
     def _find(self, image_id: str) -> Place | None:
         try:
@@ -292,7 +292,8 @@ def _written_index(shards: Shards) -> StoreIndex:
         raise UnusableIndex("there is none")
     read = functools.partial(shards.read, store_index.NAME)
     try:
-        index = StoreIndex(read, shards.size(store_index.NAME))
+        size = shards.size(store_index.NAME)
+        index = in_memory(read(size, 0)) if size <= HELD_BYTES else StoreIndex(read, size)
     except SourceError as error:
         raise UnusableIndex("it cannot be read") from error
     if index.files != shards.files or len(index.ids) != len(index.files):

@@ -13,6 +13,9 @@ from typing import Any, BinaryIO
 
 from mimicit.errors import SourceError
 
+_PREAD: Callable[[int, int, int], bytes] | None = getattr(os, "pread", None)
+"""Not on Windows."""
+
 OPEN_FILES = 256
 """Files that are kept open at once, at most."""
 
@@ -99,11 +102,12 @@ class Shards:
         Raises:
             SourceError: the file has gone, another has taken its place, or the disk fails.
         """
-        file = self._kept(name)  # held meanwhile: another thread may let go of it
+        # Held meanwhile: another thread may let go of it.
+        file = self._open.get(name) or self._kept(name)
         try:
-            if hasattr(os, "pread"):
-                return os.pread(file.handle, length, offset)
-            with self._lock:  # Windows
+            if _PREAD:
+                return _PREAD(file.handle, length, offset)
+            with self._lock:
                 os.lseek(file.handle, offset, os.SEEK_SET)
                 return os.read(file.handle, length)
         except OSError as error:

@@ -16,8 +16,9 @@ All integers are little-endian.
 import hashlib
 import json
 import struct
+from array import array
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import xxhash
@@ -52,8 +53,7 @@ class UnusableIndex(Exception):  # noqa: N818  # never reaches a user: another w
     """An index is damaged, or not that of the shards beside it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a picture's file lies: `length` bytes at `offset` of a shard."""
 
     file: int
@@ -153,6 +153,7 @@ class StoreIndex:
         falls = (self._starts[1:] < self._starts[:-1]).any()
         if self._starts[0] or self._starts[-1] != self.images or falls:
             raise UnusableIndex("its parts are out of order")
+        self._bounds = array("Q", self._starts.tobytes())  # numbers of Python's, got at once
 
     def find(self, image_id: str) -> Place | None:
         """Look a picture up; None where there is none of this id.
@@ -162,8 +163,8 @@ class StoreIndex:
         """
         key = key_of(image_id)
         bucket = int.from_bytes(key[:8], "big") >> (64 - self._bits)
-        first, last = int(self._starts[bucket]), int(self._starts[bucket + 1])
-        size = ENTRY.itemsize
+        first, last = self._bounds[bucket], self._bounds[bucket + 1]
+        size = _ENTRY.size
         data = self._exactly((last - first) * size, self._entries + first * size)
         at = data.find(key)
         while at % size and at >= 0:  # the same bytes across two entries
