@@ -31,6 +31,9 @@ R = TypeVar("R")
 TIMEOUT_SECONDS = 60.0
 """How long a child may go without a sign of life before its decoder is given up."""
 
+PATIENCE_SECONDS = 0.5
+"""How long a child is waited for before one more is started, which takes nearly as long."""
+
 FAILURES = {
     "hang": "no verdict in time, twice",
     "crash": "the decoder died over this file, twice",
@@ -219,15 +222,17 @@ def cores() -> int:
 
 
 class Decoders:
-    """As many children as there are cores, each started when first needed. Safe with threads."""
+    """Up to as many children as there are cores, as there is work for them. Safe with threads."""
 
     def __init__(self) -> None:
         self._workers = cores()
         self._all = [Decoder() for _ in range(self._workers)]
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="decoder")
         self._idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
-        for decoder in self._all:
-            self._idle.put(decoder)
+        self._spare: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
+        self._idle.put(self._all[0])
+        for decoder in self._all[1:]:
+            self._spare.put(decoder)
 
     def __enter__(self) -> "Decoders":
         return self
@@ -242,11 +247,18 @@ class Decoders:
 
     def run(self, do: Callable[[Decoder], R]) -> R:
         """Do something with a child that is idle, or wait for one."""
-        decoder = self._idle.get()
+        decoder = self._take()
         try:
             return do(decoder)
         finally:
             self._idle.put(decoder)
+
+    def _take(self) -> Decoder:
+        with suppress(queue.Empty):
+            return self._idle.get(timeout=PATIENCE_SECONDS)
+        with suppress(queue.Empty):
+            return self._spare.get_nowait()
+        return self._idle.get()
 
     def submit(self, do: Callable[[Decoder], R]) -> "Future[R]":
         """Have something done meanwhile."""

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mimicit import columns as arrow
 from mimicit.errors import SourceError
 
 
@@ -110,9 +111,9 @@ def _in_parquet(
             if _may_hold(group, column, wanted):
                 values = file.read_row_group(number, columns=[column]).column(column)
                 places = _places(values.combine_chunks(), wanted)
-                if places:
+                if len(places):
                     rows = file.read_row_group(number, columns=list(columns)).take(places)
-                    numbers = (start + place for place in places)
+                    numbers = (start + place for place in places.to_pylist())
                     yield from zip(numbers, rows.to_pylist(), strict=True)
             start += group.num_rows
 
@@ -129,15 +130,13 @@ def _may_hold(group: pq.RowGroupMetaData, column: str, wanted: Collection[str]) 
     return True  # of a list, whose column has a longer name
 
 
-def _places(values: pa.Array, wanted: Collection[str]) -> list[int]:
+def _places(values: pa.Array, wanted: Collection[str]) -> pa.Array:
     """List the places of the values that are wanted, or of the lists that hold one."""
-    among = pa.array(sorted(wanted), pa.string())
+    among = arrow.column(sorted(wanted), pa.string())
     if not pa.types.is_list(values.type):
-        hits = pc.indices_nonzero(pc.is_in(values, among))
-    else:
-        held = pc.is_in(pc.list_flatten(values), among)
-        hits = pc.unique(pc.list_parent_indices(values).filter(held))
-    return [int(place) for place in hits.to_pylist()]
+        return pc.indices_nonzero(pc.is_in(values, among))
+    held = pc.is_in(pc.list_flatten(values), among)
+    return pc.unique(pc.list_parent_indices(values).filter(held))
 
 
 def _in_lines(

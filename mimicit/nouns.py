@@ -7,10 +7,9 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-import yaml
 from pydantic import BaseModel
 
-from mimicit.shipped import shipped
+from mimicit.shipped import parse_shipped, shipped
 
 if TYPE_CHECKING:
     import inflect
@@ -30,7 +29,7 @@ class _Nouns(BaseModel, extra="forbid"):
 
 
 _KNOWN = _Nouns.model_validate(
-    yaml.safe_load(shipped(__name__, "prompts", "nouns.yaml").read_text(encoding="utf-8"))
+    parse_shipped(shipped(__name__, "prompts", "nouns.yaml").read_bytes())
 )
 NUMBERS = (
     *("no", "one", "two", "three", "four", "five", "six"),
@@ -46,9 +45,19 @@ _PLAIN = re.compile(r"\w+(?:[ '-]\w+)*")
 
 @cache
 def _english() -> "inflect.engine":
-    """Load the grammar when the first label needs it: it takes more than a second of CPU."""
-    import inflect  # noqa: PLC0415
+    """Load the grammar when the first label needs it.
 
+    It would have every function of its own rewritten to check the types of its arguments, which
+    takes ten times as long as loading it; they are strings here.
+    """
+    import typeguard  # noqa: PLC0415
+
+    checked = typeguard.typechecked
+    typeguard.typechecked = lambda function: function  # type: ignore[assignment]  # see above
+    try:
+        import inflect  # noqa: PLC0415
+    finally:
+        typeguard.typechecked = checked
     return inflect.engine()
 
 

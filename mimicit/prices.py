@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mimicit.errors import UsageError
+from mimicit.shipped import parse_shipped
 from mimicit.tokens import Patches, Tiles
 
 SHIPPED = Path(__file__).with_name("prices.yaml")
@@ -96,11 +98,15 @@ def load(path: Path | None = None) -> PriceTable:
     Raises:
         UsageError: the file cannot be read or is not of that form; the message says what is wrong.
     """
-    shipped = _read(SHIPPED)
     if path is None:
-        return shipped
+        return _shipped()
     own = _read(path)
-    return PriceTable(date=own.date, models={**shipped.models, **own.models})
+    return PriceTable(date=own.date, models={**_shipped().models, **own.models})
+
+
+@cache
+def _shipped() -> PriceTable:
+    return _dated(PriceTable.model_validate(parse_shipped(SHIPPED.read_bytes())))
 
 
 def _read(path: Path) -> PriceTable:
@@ -118,6 +124,11 @@ def _read(path: Path) -> PriceTable:
         ]
         message = f"{str(path)!r} is no table of prices; {form}:"
         raise UsageError("\n".join([message, *lines])) from error
+    return _dated(table)
+
+
+def _dated(table: PriceTable) -> PriceTable:
+    """Give the table's date to each price without one."""
     dated = {
         name: price if price.date else price.model_copy(update={"date": table.date})
         for name, price in table.models.items()

@@ -14,6 +14,7 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -219,6 +220,12 @@ _ENVIRONMENT.filters.pop("random")
 _ENVIRONMENT.globals.pop("lipsum")
 
 
+@lru_cache(maxsize=64)
+def _content(data: bytes) -> _PromptFile:
+    """Read a prompt's fields, once for every build of a process: YAML takes long."""
+    return _PromptFile.model_validate(yaml.safe_load(data))
+
+
 def load(path: Path) -> Prompt:
     """Read and check a prompt: its fields, its template, and each example against the schema.
 
@@ -227,7 +234,7 @@ def load(path: Path) -> Prompt:
     """
     try:
         data = _read(path)
-        content = _PromptFile.model_validate(yaml.safe_load(data))
+        content = _content(data)
         template = _ENVIRONMENT.from_string(content.user)
         schema = _checked_schema(content.reply)
         # in the order in which the fields are to be written

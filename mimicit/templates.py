@@ -10,13 +10,12 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Annotated, TypeVar
 
-import yaml
 from pydantic import BaseModel, Field
 
 from mimicit import nouns
 from mimicit.facts import Region, Thing, best_captions, place, things, words_of
 from mimicit.schema import Caption, Exchange, Scene
-from mimicit.shipped import shipped
+from mimicit.shipped import parse_shipped, shipped
 
 NAME = "templates"
 """Teacher id of what is written here."""
@@ -73,7 +72,7 @@ def _wording_file() -> bytes:
 
 @cache
 def _wording() -> _Wording:
-    return _Wording.model_validate(yaml.safe_load(_wording_file()))
+    return _Wording.model_validate(parse_shipped(_wording_file()))
 
 
 def wording_sha256() -> str:

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
+import textwrap
 import time
 from pathlib import Path
 
@@ -175,6 +176,25 @@ def test_help_is_quick_because_nothing_heavy_is_imported(tmp_path: Path) -> None
         [sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True
     )
     assert loaded.stdout == "[]\n"
+
+
+def test_what_takes_long_to_load_is_not_loaded_for_a_build_and_its_check(tmp_path: Path) -> None:
+    code = """
+        import sys
+        from mimicit.cli import app
+        app("build --source coco --sample --out out".split(), standalone_mode=False)
+        app("validate out".split(), standalone_mode=False)
+        print([name for name in ("pandas", "datasets", "openai", "av") if name in sys.modules])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def on_a_terminal(command: list[str], cwd: Path) -> str:

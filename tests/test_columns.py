@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_image_store import SMALL, Pictures, check
 
-from mimicit.columns import column, to_batch
+from mimicit.columns import column, to_batch, to_numpy
 from mimicit.errors import SourceError
 from mimicit.image_store import ImageStore
 
@@ -209,6 +209,27 @@ def test_a_column_that_cannot_be_made_is_an_error(kind: pa.DataType) -> None:
 def test_none_where_it_must_not_be_is_an_error(kind: pa.DataType, value: Any) -> None:
     with pytest.raises(TypeError, match="is None in a row, and must not be"):
         to_batch([{"x": value}], pa.schema([pa.field("x", kind, nullable=False)]), getitem)
+
+
+@given(st.data())
+def test_a_column_of_numbers_is_one_of_numpy(data: st.DataObject) -> None:
+    kind, values, null = data.draw(
+        st.sampled_from(
+            [
+                (pa.bool_(), st.booleans(), False),
+                (pa.int8(), st.integers(-128, 127), -1),
+                (pa.int32(), st.integers(-(2**31), 2**31 - 1), -1),
+                (pa.int64(), st.integers(-(2**63), 2**63 - 1), 7),
+                (pa.float32(), st.floats(width=32, allow_nan=False), 0.5),
+                (pa.float64(), st.floats(allow_nan=False), 0.5),
+            ]
+        )
+    )
+    wanted = data.draw(st.lists(st.none() | values, max_size=20))
+    start = data.draw(st.integers(0, len(wanted)))
+    found = to_numpy(pa.array(wanted, kind).slice(start), null)
+    assert found.dtype == kind.to_pandas_dtype()
+    assert found.tolist() == [null if value is None else value for value in wanted[start:]]
 
 
 # ----------------------------------------------------- files of others

@@ -39,8 +39,7 @@ PAGE = 4096
 
 FORKING = """
     import ctypes, json, os, resource, signal, subprocess, sys, traceback
-    import pyarrow, pyarrow.compute, typeguard
-    typeguard.typechecked = lambda checked: checked  # rewriting all of inflect takes seconds
+    import pyarrow, pyarrow.compute
     from mimicit import cli, nouns, pipeline
     from mimicit.teachers import openai
     nouns.words_for("dog")  # both import what takes longest

@@ -12,9 +12,9 @@ PACKAGE = ROOT / "mimicit"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(layer.split())
     for layer in (
-        "errors metadata moments names pixels markdown reasons licences plain_values store_index",
-        "schema",
-        "shipped images tables tokens columns shards splits lookup _fake_replies",
+        "errors metadata moments names pixels markdown reasons licences plain_values columns",
+        "schema store_index",
+        "shipped images tables tokens shards splits lookup _fake_replies",
         "stored video boxes",
         "config frames",
         "decoding media_cache checks encoders neighbours nouns progress directory _fake_http",

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mimicit.columns import to_numpy
 from mimicit.gate.pictures import Pictures
 from mimicit.gate.rows import Rows
 
@@ -27,7 +28,7 @@ def within_scenes(batch: pa.RecordBatch) -> Iterator[Disagreement]:
 def _codes(values: pa.Array) -> np.ndarray:
     """Give equal values equal numbers."""
     made = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-    codes: np.ndarray = pc.fill_null(made.indices, -1).to_numpy()
+    codes: np.ndarray = to_numpy(made.indices, null=-1)
     return codes
 
 
@@ -43,9 +44,9 @@ def of_licences(
         pictures: All pictures.
     """
     stated = pa.concat_arrays([_plain(one.batch.column("licence")) for one in rows])
-    names = pc.unique(pc.fill_null(pictures.licences, ""))
-    of_picture = np.append(pc.index_in(pictures.licences, value_set=names).to_numpy(), -1)
-    of_row = pc.fill_null(pc.index_in(stated, value_set=names), -1).to_numpy()
+    names = pc.unique(pictures.licences.drop_null())
+    of_picture = np.append(_places(pictures.licences, names), -1)
+    of_row = _places(stated, names)
     firsts = np.cumsum(counts) - counts
     single = counts == 1
     there = single.copy()
@@ -66,6 +67,10 @@ def of_licences(
 
 def _says(stated: str, expected: str) -> str:
     return f"licence is {stated!r}, and that of its pictures {expected!r}"
+
+
+def _places(values: pa.Array, known: pa.Array) -> np.ndarray:
+    return to_numpy(pc.index_in(values, value_set=known), null=-1)
 
 
 def _plain(values: pa.Array) -> pa.Array:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from mimicit.columns import column
+from mimicit.columns import column, to_numpy
 from mimicit.schema import Row
 from mimicit.tables import TABLES
 
@@ -39,7 +39,7 @@ def misfits(batch: pa.RecordBatch, table: str, trusted: Collection[str] = ()) ->
     for name in batch.schema.names:
         values = batch.column(name)
         if name in trusted:
-            bad |= _true(pc.is_null(values))
+            bad |= to_numpy(pc.is_null(values))
             continue
         bad |= _bad(values, spec["properties"][name], spec.get("$defs", {}))
     return bad
@@ -77,11 +77,11 @@ def _bad(values: pa.Array, spec: Spec, named: Spec) -> np.ndarray:
         raise KeyError(f"no check for {spec}")
     if pa.types.is_dictionary(values.type):  # each of its values once
         inner = _bad(values.dictionary, spec, named)
-        codes = pc.fill_null(values.indices, len(inner)).to_numpy()
+        codes = to_numpy(values.indices, null=len(inner))
         of_null = bool(_bad(pa.nulls(1, values.type.value_type), spec, named)[0])
         found: np.ndarray = np.append(inner, of_null)[codes]
         return found
-    missing = _true(pc.is_null(values))
+    missing = to_numpy(pc.is_null(values))
     bad = np.zeros(len(values), bool) if len(options) > 1 else missing.copy()
     if pa.types.is_struct(values.type):
         inner = _bad_struct(values, present[0], named)
@@ -106,10 +106,10 @@ def _bad_struct(values: pa.StructArray, spec: Spec, named: Spec) -> np.ndarray:
 def _bad_list(values: pa.ListArray, spec: Spec, named: Spec) -> np.ndarray:
     bad = np.zeros(len(values), bool)
     if spec.get("minItems"):
-        bad |= _true(pc.less(pc.list_value_length(values), spec["minItems"]))
+        bad |= to_numpy(pc.list_value_length(values), null=spec["minItems"]) < spec["minItems"]
     inside = _bad(pc.list_flatten(values), spec["items"], named)
     if inside.any():
-        parents = pc.list_parent_indices(values).to_numpy()
+        parents = to_numpy(pc.list_parent_indices(values))
         bad[parents[inside]] = True
     return bad
 
@@ -127,19 +127,14 @@ def _bad_value(values: pa.Array, spec: Spec) -> np.ndarray:
         raise KeyError(f"no check for {unknown} of {spec}")
     bad = np.zeros(len(values), bool)
     if "pattern" in spec:
-        bad |= ~_true(pc.match_substring_regex(values, spec["pattern"]))
+        bad |= ~to_numpy(pc.match_substring_regex(values, spec["pattern"]))
     if spec.get("minLength", 1) != 1:
         raise KeyError(f"no check for {spec}: letters are not bytes")
     if "minLength" in spec:
-        bad |= _true(pc.less(pc.binary_length(values), spec["minLength"]))
+        bad |= to_numpy(pc.binary_length(values), null=1) < 1
     if "enum" in spec:
-        bad |= ~_true(pc.is_in(values, column(spec["enum"], pa.string())))
+        bad |= ~to_numpy(pc.is_in(values, column(spec["enum"], pa.string())))
     if "exclusiveMinimum" in spec:
-        bad |= _true(pc.less_equal(values, spec["exclusiveMinimum"]))
+        least = spec["exclusiveMinimum"]
+        bad |= to_numpy(values, null=least + 1) <= least
     return bad
-
-
-def _true(mask: pa.Array) -> np.ndarray:
-    """Give a mask as numpy has it, what is null being false."""
-    filled = pc.fill_null(mask, fill_value=False) if mask.null_count else mask
-    return np.array(filled.to_numpy(zero_copy_only=False), bool)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mimicit.checks import text_problem
-from mimicit.columns import column
+from mimicit.columns import column, to_numpy
 from mimicit.gate.agreement import of_licences, within_scenes
 from mimicit.gate.files import Findings
 from mimicit.gate.pictures import Pictures
@@ -100,7 +100,7 @@ def _read_ids(findings: Findings) -> Instructions:
         rows.setdefault(shard.name, []).append(np.arange(first, first + batch.num_rows))
         ids.append(batch.column("id").view(pa.binary()))
         split = pc.index_in(batch.column("split").view(pa.binary()), value_set=names)
-        codes.append(pc.fill_null(split, -1).to_numpy())
+        codes.append(to_numpy(split, null=-1))
         total += batch.num_rows
     del findings.problems[before:]  # they are found once more when the rows are read
     everything = pa.concat_arrays(ids) if ids else pa.array([], pa.binary())
@@ -124,8 +124,7 @@ def _read_ids(findings: Findings) -> Instructions:
 
 def _numbers(values: pa.Array, known: pa.Array) -> np.ndarray:
     """Look ids up: the number of each, or -1."""
-    found = pc.fill_null(pc.index_in(values, value_set=known), -1)
-    return np.asarray(found.to_numpy(), np.int64)
+    return to_numpy(pc.index_in(values, value_set=known), null=-1).astype(np.int64)
 
 
 def _read(findings: Findings, *, divided: bool, groups: list[pa.Table]) -> Iterator[Rows]:
@@ -137,10 +136,11 @@ def _read(findings: Findings, *, divided: bool, groups: list[pa.Table]) -> Itera
         if sum(len(one.numbers) for one in waiting) >= TEXT_ROWS:
             _check_texts(findings, waiting)
             waiting = []
-        elsewhere = pc.not_equal(rows.batch.column("split"), rows.shard.split)
-        for place in np.flatnonzero(elsewhere.to_numpy(zero_copy_only=False)).tolist():
-            split = rows.batch.column("split")[place].as_py()
-            _add(findings, rows, place, f"is of the split {split!r}, and its file is not")
+        split = column([rows.shard.split], pa.string())[0]
+        elsewhere = pc.not_equal(rows.batch.column("split"), split)
+        for place in np.flatnonzero(to_numpy(elsewhere)).tolist():
+            other = rows.batch.column("split")[place].as_py()
+            _add(findings, rows, place, f"is of the split {other!r}, and its file is not")
         if divided:
             groups.append(_distinct(rows.batch))
         for place, what in within_scenes(rows.batch):
@@ -183,7 +183,7 @@ def _flat(rows: Sequence[Rows], name: str) -> tuple[pa.Array, np.ndarray]:
     """Put the lists of all rows behind each other: the values, and how many each row has."""
     lists = [one.batch.column(name) for one in rows]
     values = pa.concat_arrays([pc.list_flatten(one) for one in lists])
-    counts = np.concatenate([pc.list_value_length(one).to_numpy() for one in lists])
+    counts = np.concatenate([to_numpy(pc.list_value_length(one)) for one in lists])
     return values, counts.astype(np.int32)
 
 
@@ -314,7 +314,7 @@ def _links_in_step(findings: Findings) -> bool:
     Then no id has to be looked up; else `_check_links` says what is wrong.
     """
     mine = (
-        batch.filter(pc.greater(pc.list_value_length(batch.column("rel_ins_ids")), 0))
+        batch.filter(pc.list_value_length(batch.column("rel_ins_ids")).cast(pa.bool_()))
         for _, _, batch in batches(findings, "instructions", ["id", "rel_ins_ids"])
     )
     trusted = ["query_id", "context_ids"]

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.json
 import pyarrow.parquet as pq
 
+from mimicit.columns import column
 from mimicit.gate.files import Findings, Shard
 from mimicit.gate.models import misfits, row_problems
 from mimicit.tables import TABLES, arrow_schema
@@ -66,7 +67,7 @@ def fitting(
         numbers = np.arange(first, first + batch.num_rows)
         legible = _legible(findings, shard, first, batch, key)
         if not legible.all():
-            batch, numbers = batch.filter(pa.array(legible)), numbers[legible]  # noqa: PLW2901
+            batch, numbers = _kept(batch, legible), numbers[legible]  # noqa: PLW2901
         bad = misfits(batch, table, trusted)
         for place in np.flatnonzero(bad).tolist():
             row = batch.slice(place, 1).to_pylist()[0]
@@ -75,8 +76,12 @@ def fitting(
             for problem in row_problems(row, table):
                 findings.add(shard.name, problem, int(numbers[place]), row.get(key) or "")
         if bad.any():
-            batch, numbers = batch.filter(pa.array(~bad)), numbers[~bad]  # noqa: PLW2901
+            batch, numbers = _kept(batch, ~bad), numbers[~bad]  # noqa: PLW2901
         yield Rows(shard, numbers, batch)
+
+
+def _kept(batch: pa.RecordBatch, which: np.ndarray) -> pa.RecordBatch:
+    return batch.take(column(np.flatnonzero(which).tolist(), pa.int64()))
 
 
 def _legible(

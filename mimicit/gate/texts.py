@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mimicit.checks import CLUES, HIDDEN, LEAKS, REFUSALS
-from mimicit.columns import column
+from mimicit.columns import column, to_numpy
 
 _SPACE = (
     r"\s\x{b}\x{1c}-\x{1f}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}"
@@ -39,17 +39,13 @@ def may_have_problem(texts: pa.Array) -> np.ndarray:
     Returns:
         Booleans: true for every text with a problem, and for a few others.
     """
-    found = ~_numpy(pc.match_substring_regex(texts, _LETTER))
+    found = ~to_numpy(pc.match_substring_regex(texts, _LETTER))
     # Most texts have none of the words that every pattern wants one of: one pass tells them apart.
-    suspects = np.flatnonzero(_numpy(pc.match_substring_regex(texts, _CLUES)))
+    suspects = np.flatnonzero(to_numpy(pc.match_substring_regex(texts, _CLUES)))
     some = texts.take(column(suspects.tolist(), pa.int64()))
     for pattern in _PATTERNS:
-        found[suspects] |= _numpy(pc.match_substring_regex(some, pattern))
+        found[suspects] |= to_numpy(pc.match_substring_regex(some, pattern))
     return found
-
-
-def _numpy(mask: pa.Array) -> np.ndarray:
-    return np.array(mask.to_numpy(zero_copy_only=False), bool)
 
 
 def _wide(pattern: str) -> str:
