@@ -37,6 +37,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name the terminal cannot spell is no error
             stream.reconfigure(errors="backslashreplace")
+    # Arrow's own keeps what it has freed: validating a large dataset takes a fifth more time.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     try:
         app()
     except MimicitError as error:

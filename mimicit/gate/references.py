@@ -136,6 +136,7 @@ def _read(findings: Findings, *, divided: bool, groups: list[pa.Table]) -> Itera
         if sum(len(one.numbers) for one in waiting) >= TEXT_ROWS:
             _check_texts(findings, waiting)
             waiting = []
+            pa.default_memory_pool().release_unused()
         split = column([rows.shard.split], pa.string())[0]
         elsewhere = pc.not_equal(rows.batch.column("split"), split)
         for place in np.flatnonzero(to_numpy(elsewhere)).tolist():
