@@ -293,7 +293,7 @@ def _written_index(shards: Shards) -> StoreIndex:
     read = functools.partial(shards.read, store_index.NAME)
     try:
         size = shards.size(store_index.NAME)
-        index = in_memory(read(size, 0)) if size <= HELD_BYTES else StoreIndex(read, size)
+        index = in_memory([read(size, 0)]) if size <= HELD_BYTES else StoreIndex(read, size)
     except SourceError as error:
         raise UnusableIndex("it cannot be read") from error
     if index.files != shards.files or len(index.ids) != len(index.files):

@@ -17,7 +17,7 @@ import hashlib
 import json
 import struct
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +45,9 @@ PER_BUCKET = 16
 """Entries that one read should find, about: 640 bytes."""
 
 MAX_BITS = 16
+
+PIECE = 65536
+"""Entries that are written at once."""
 
 MAX_HEADER = 64 * 2**20
 
@@ -91,8 +94,10 @@ def entries_of(
     return np.array(rows, ENTRY)
 
 
-def spell(files: Sequence[tuple[str, int]], entries: np.ndarray, ids: Sequence[int] = ()) -> bytes:
-    """Write an index as bytes.
+def spell(
+    files: Sequence[tuple[str, int]], entries: np.ndarray, ids: Sequence[int] = ()
+) -> Iterator[bytes]:
+    """Write an index as bytes, which are given piece by piece.
 
     Args:
         files: Name and size of each shard, in order.
@@ -101,15 +106,21 @@ def spell(files: Sequence[tuple[str, int]], entries: np.ndarray, ids: Sequence[i
     """
     count = len(entries)
     bits = max(0, min(MAX_BITS, (count // PER_BUCKET).bit_length()))
-    tops = entries["key"].copy().view(np.uint8).reshape(-1, KEY_BYTES)[:, :8].copy().view(">u8")
-    tops = tops.reshape(-1).astype(np.uint64)
+    rows = entries.view(np.uint8).reshape(count, ENTRY.itemsize)
+    tops = rows[:, :8].copy().view(">u8").reshape(-1).astype(np.uint64)
     order = np.argsort(tops, kind="stable")
-    buckets = (tops[order] >> np.uint64(64 - bits)) if bits else np.zeros(count, np.uint64)
+    buckets = tops[order]
+    del tops
+    if bits:
+        buckets >>= np.uint64(64 - bits)
+    else:
+        buckets[:] = 0
     starts = np.searchsorted(buckets, np.arange(2**bits + 1, dtype=np.uint64)).astype("<u8")
     content = {"files": list(files), "ids": list(ids), "images": count, "bits": bits}
     header = json.dumps(content).encode()
-    parts = [MAGIC, len(header).to_bytes(4, "little"), header, starts.tobytes()]
-    return b"".join([*parts, entries[order].tobytes()])
+    yield from (MAGIC, len(header).to_bytes(4, "little"), header, starts.tobytes())
+    for first in range(0, count, PIECE):
+        yield entries[order[first : first + PIECE]].tobytes()
 
 
 class StoreIndex:
@@ -189,10 +200,11 @@ class StoreIndex:
         return data
 
 
-def in_memory(data: bytes) -> StoreIndex:
+def in_memory(pieces: Iterable[bytes]) -> StoreIndex:
     """Open an index that was not written to a file.
 
     Raises:
         UnusableIndex: these bytes are none.
     """
+    data = b"".join(pieces)
     return StoreIndex(lambda length, offset: data[offset : offset + length], len(data))

@@ -148,6 +148,7 @@ class TableWriter:
         self._close_shard()
         count = len(self._measured)
         measured = [future.result() for future in self._measured]
+        self._measured.clear()
         entries = []
         for number, each in enumerate(measured):
             name = f"{self._split}-{number:05d}-of-{count:05d}.{self._suffix}"
@@ -219,8 +220,11 @@ class TableWriter:
     def _write_index(self, entries: list[FileEntry], measured: "list[_Measured]") -> FileEntry:
         files = [(entry.path.rpartition("/")[2], entry.bytes) for entry in entries]
         path = self._folder / store_index.NAME
+        ids = [each.ids for each in measured]
         places = np.concatenate([each.places for each in measured])
-        path.write_bytes(store_index.spell(files, places, [each.ids for each in measured]))
+        measured.clear()  # a million places are 40 MB
+        with path.open("wb") as file:
+            file.writelines(store_index.spell(files, places, ids))
         return describe(path, f"{self.table}/{path.name}")
 
 

@@ -167,7 +167,7 @@ class Copy:
         ]
         ids = [ids_check(shards, number) for number in range(len(pictures))]
         spelt = store_index.spell(shards.files, np.concatenate(entries), ids)
-        (folder / store_index.NAME).write_bytes(spelt)
+        (folder / store_index.NAME).write_bytes(b"".join(spelt))
 
 
 def recounted(card: str, counts: dict[tuple[str, str], int]) -> str:

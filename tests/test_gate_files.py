@@ -138,11 +138,11 @@ def test_an_index_that_is_missing_is_found(copy: Copy) -> None:
 
 def replaced(copy: Copy, change: Callable[[np.ndarray], Any], **files: Any) -> None:
     """Change the entries of the index, and seal the rest."""
-    index = in_memory((copy.root / INDEX).read_bytes())
+    index = in_memory([(copy.root / INDEX).read_bytes()])
     entries = index.entries().copy()
     change(entries)
     spelt = store_index.spell(files.get("files", index.files), entries, index.ids)
-    (copy.root / INDEX).write_bytes(spelt)
+    (copy.root / INDEX).write_bytes(b"".join(spelt))
     copy.seal(index=False)
 
 

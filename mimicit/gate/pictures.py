@@ -191,7 +191,7 @@ def _check_index(findings: Findings) -> StoreIndex | None:
                 there = "is missing" if names else "is the index of pictures that are not there"
                 findings.add(INDEX, there)
             return None
-        index = in_memory(path.read_bytes())
+        index = in_memory([path.read_bytes()])
         stale = _stale(index, Shards(path.parent, names))
     except (UnusableIndex, NotPlain) as error:
         findings.add(INDEX, f"cannot be used: {error}")
