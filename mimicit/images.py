@@ -64,8 +64,9 @@ def resolve(ref: ImageRef) -> Path:
         raise UnusablePicture(
             "unsafe-path", f"{ref.name!r} does not stay below the images directory"
         )
-    # Every picture of every pass comes by here: `pathlib` would take several times as long.
-    root = path = os.path.realpath(ref.root)
+    # Every picture of every pass comes by here, so the root is only resolved for a link below it,
+    # and `pathlib` would take several times as long.
+    path = ref.root if os.path.isabs(ref.root) else f"{os.getcwd()}/{ref.root}"  # noqa: PTH109, PTH117
     linked = False
     try:
         for part in parts:
@@ -75,11 +76,11 @@ def resolve(ref: ImageRef) -> Path:
         mode: int | None = status.st_mode
         if linked:
             path = os.path.realpath(path, strict=True)
-            mode = os.stat(path).st_mode if Path(path).is_relative_to(root) else None  # noqa: PTH116
+            mode = os.stat(path).st_mode if _is_below(path, ref.root) else None  # noqa: PTH116
     except FileNotFoundError:
         raise UnusablePicture("missing-file", f"no file {name!r}") from None
     except (OSError, RuntimeError, ValueError):  # too long, a loop of links, no spelling in bytes
-        if not linked or Path(os.path.realpath(path)).is_relative_to(root):
+        if not linked or _is_below(os.path.realpath(path), ref.root):
             raise UnusablePicture("missing-file", f"{name!r} cannot be looked up") from None
         mode = None
     if mode is None:
@@ -91,6 +92,10 @@ def resolve(ref: ImageRef) -> Path:
     return Path(path)
 
 
+def _is_below(path: str, root: str) -> bool:
+    return Path(path).is_relative_to(os.path.realpath(root))
+
+
 def read_bytes(ref: ImageRef) -> bytes:
     """Read a picture's file, unchanged.
 
@@ -99,10 +104,12 @@ def read_bytes(ref: ImageRef) -> bytes:
     """
     path = resolve(ref)
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise UnusablePicture("file-too-large", f"{size:,} bytes, more than {MAX_FILE_BYTES:,}")
-        data = path.read_bytes()
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # half the time of `path.open`
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_FILE_BYTES:
+                what = f"{size:,} bytes, more than {MAX_FILE_BYTES:,}"
+                raise UnusablePicture("file-too-large", what)
+            data = file.readall()
     except OSError as error:
         raise UnusablePicture("unreadable-file", _plain(error)) from error
     if not data:

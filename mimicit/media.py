@@ -294,7 +294,7 @@ def _row(
         width=made.width,
         height=made.height,
         format=made.format,
-        source_ref=origin.model_copy(update=update),
+        source_ref=origin.model_copy(update=update) if update else origin,
         licence=ref.licence,
     )
 

@@ -295,13 +295,14 @@ class Request:
     @property
     def key(self) -> str:
         """Hex SHA-256 of all that can change the reply, and of nothing else."""
-        parameters = sorted(self.parameters, key=lambda pair: pair[0])
-        rest = ",".join(map(_json, (parameters, self.reply_schema, self.replicate)))
+        parameters = _json(sorted(self.parameters, key=lambda pair: pair[0]))
+        rest = f"{parameters},{_json_text(self.reply_schema)},{self.replicate}"
         text = f"[{_json(self.teacher)},[{','.join(map(_spelled, self.messages))}],{rest}]"
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 _json = functools.partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
+_json_text = functools.lru_cache(maxsize=64)(_json)
 
 
 def _spelled(message: Message) -> str:

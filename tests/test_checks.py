@@ -170,6 +170,33 @@ def test_questions_are_checked_as_answers_are() -> None:
     assert found == ["", "annotation-leak", "refusal", "empty", "duplicate-instruction"]
 
 
+PIECES = st.sampled_from(
+    [
+        "A dog.",
+        "the caption",
+        " says",
+        "\u2019t ",
+        "isn",
+        "as an",
+        " ai, i",
+        "<ima",
+        "ge>",
+        "[/IN",
+        "ST]",
+    ]
+    + ["", " ", "\n", "\x00", "\ud83d", "\ude00", "I'm sorry, I can't", "LANGUAGE  MODEL", "\u0130"]
+)
+TEXTS = st.lists(PIECES | st.text(max_size=5), max_size=3).map("".join)
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS), max_size=4))
+def test_texts_are_judged_together_as_they_are_alone(pairs: list[tuple[str, str]]) -> None:
+    together = check([Exchange(*pair, "x") for pair in pairs])
+    for (question, answer), (_, reason) in zip(pairs, together, strict=True):
+        alone = text_problem(question) or text_problem(answer)
+        assert reason == alone or (not alone and reason == "duplicate-instruction")
+
+
 @given(st.text())
 def test_any_text_is_judged(text: str) -> None:
     assert text_problem(text) in {
