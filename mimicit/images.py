@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -59,7 +59,7 @@ def resolve(ref: ImageRef) -> Path:
         UnusablePicture: `unsafe-path`, `missing-file` or `not-a-file`.
     """
     name = ref.name.replace("\\", "/")
-    parts = PurePosixPath(name).parts
+    parts = [part for part in name.split("/") if part not in {"", "."}]
     if not parts or name.startswith("/") or ".." in parts or _DRIVE.match(name) or "\0" in name:
         raise UnusablePicture(
             "unsafe-path", f"{ref.name!r} does not stay below the images directory"

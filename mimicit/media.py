@@ -300,8 +300,9 @@ def _row(
 
 
 def _file_name(ref: ImageRef, before: str, now: str) -> str:
-    path = Path(f"{ref.id}.jpg" if ref.origin else published_path(ref.name))
-    name = path.name if now == before else f"{path.stem}.{'jpg' if now == 'JPEG' else 'png'}"
+    name = f"{ref.id}.jpg" if ref.origin else published_path(ref.name).rpartition("/")[2]
+    if now != before:
+        name = f"{Path(name).stem}.{'jpg' if now == 'JPEG' else 'png'}"
     return name if name.strip(".") else ref.id
 
 

@@ -5,6 +5,7 @@ captions, or only boxes, is a scene all the same.
 """
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import field
 from pathlib import Path
@@ -213,15 +214,10 @@ def _place(file_name: str, folders: list[Folder]) -> tuple[Path, str]:
     root, folder = folders[0]
     if len(folders) > 1:
         plain = file_name.replace("\\", "/")
-        root, folder = next((f for f in folders if _exists(f[0] / f[1] / plain)), folders[0])
+        # Unlike `Path.exists` it raises nothing, and takes a third of the time.
+        there = (f for f in folders if os.path.exists(f"{f[0]}/{f[1]}/{plain}"))  # noqa: PTH110
+        root, folder = next(there, folders[0])
     return root, f"{folder}/{file_name}" if folder else file_name
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name too long, a directory without rights
-        return False
 
 
 def _add_caption(captions: dict[str, Caption], raw: str) -> str:
