@@ -353,9 +353,9 @@ Sha256OrNone = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 
 
 class Row(BaseModel):
-    """A row of a published table: immutable, and nothing in it but its fields."""
+    """A row of a published table: immutable, nothing in it but its fields, each number finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Instruction(Row):

@@ -5,6 +5,7 @@ manifest, card and index being made to agree with it, so that only the row itsel
 """
 
 import io
+import math
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -107,6 +108,18 @@ class Copy:
             for name in self.files(table, split)
             for number, row in enumerate(self.rows(name))
             if all(row[key] == value for key, value in values.items())
+        )
+
+    def strays(self, group: str) -> Expected:
+        """Say how a group in two splits is found: by its first row in the second of them."""
+        mine = [place for place in self.all("instructions") if place[2]["group"] == group]
+        name, number, row = next(p for p in mine if p[2]["split"] != mine[0][2]["split"])
+        split = mine[0][2]["split"]
+        return (
+            name,
+            number,
+            row["id"],
+            f"the group {group!r} of 'coco' is in the split {split!r} too",
         )
 
     def all(self, table: str) -> Iterator[tuple[str, int, Row]]:
@@ -279,7 +292,7 @@ def split_that_is_not_its_files(copy: Copy) -> list[Expected]:
     file, place, picture = copy.find("images", image_id=row["image_ids"][0])
     return [
         (name, number, row["id"], "is of the split 'test', and its file is not"),
-        ("instructions", None, "", f"the group {row['group']!r} of 'coco' is in more than one"),
+        copy.strays(row["group"]),
         (file, place, picture["image_id"], "is in the train split, and in validation or test"),
     ]
 
@@ -289,8 +302,7 @@ def group_in_two_splits(copy: Copy) -> list[Expected]:
     name = copy.files("instructions", "validation")[1]
     copy.edit(name, 2, group=group)
     rows = copy.rows(name)
-    found = [("instructions", None, "", f"the group {group!r} of 'coco' is in more than one split")]
-    return found + [
+    return [copy.strays(group)] + [
         (name, place, rows[place]["id"], "group is another than that of the row before")
         for place in (2, 3)
         if rows[place]["scene_id"] == rows[place - 1]["scene_id"]
@@ -454,6 +466,9 @@ PLANTS: dict[str, Plant] = {
     "no picture": misfit("image_ids", [], "List should have at least 1 item"),
     "other links": wrong_link(
         "context_ids are not the rel_ins_ids", lambda row: {"context_ids": row["context_ids"][::-1]}
+    ),
+    "no number as score": wrong_link(
+        "scores.1: Input should be a finite number", lambda row: {"scores": [0.5, math.nan, 0.5]}
     ),
     "fewer scores": wrong_link("contexts and scores differ", lambda row: {"scores": [0.5]}),
     "more strategies": wrong_link(

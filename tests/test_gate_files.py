@@ -413,8 +413,19 @@ def trust(copy: Copy) -> None:
     path = copy.root / "manifest.json"
     content = json.loads(path.read_text())
     for name, entry in content["files"].items():
-        entry["sha256"] = hashlib.sha256((copy.root / name).read_bytes()).hexdigest()
+        data = (copy.root / name).read_bytes()
+        entry["sha256"], entry["bytes"] = hashlib.sha256(data).hexdigest(), len(data)
     path.write_text(json.dumps(content))
+
+
+def test_a_wrong_size_in_the_manifest_is_found(copy: Copy) -> None:
+    path = copy.root / "manifest.json"
+    content = json.loads(path.read_text())
+    content["files"]["build.yaml"]["bytes"] += 1
+    path.write_text(json.dumps(content))
+    (only,) = found(copy)
+    assert only.file == "build.yaml"
+    assert "bytes, not" in only.text
 
 
 def test_damage_by_chance_is_found_and_raises_nothing(whole: Path, tmp_path: Path) -> None:

@@ -60,7 +60,8 @@ def seal(out: Path) -> None:
             counts[place] = counts.get(place, 0) + entry["rows"]
     (out / "README.md").write_text(recounted((out / "README.md").read_text(), counts))
     for name, entry in manifest["files"].items():
-        entry["sha256"] = writer.describe(out / name, name).sha256
+        now = writer.describe(out / name, name)
+        entry["sha256"], entry["bytes"] = now.sha256, now.bytes
     (out / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -155,7 +156,7 @@ BAD: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "NaN": (lambda line: line.replace(b'"scores":[', b'"scores":[NaN,'), "NaN is no number"),
     "infinite": (
         lambda line: line.replace(b'"scores":[', b'"scores":[1e999,'),
-        "holds what no row",
+        "scores.0: Input should be a finite number",
     ),
     "huge number": (
         lambda line: line.replace(b'"scores":[', b'"scores":[1' + b"0" * 400 + b","),

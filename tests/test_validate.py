@@ -49,7 +49,8 @@ def reseal(dataset: Path) -> None:
     manifest = json.loads(path.read_text())
     for name, entry in manifest["files"].items():
         if (dataset / name).exists():
-            entry["sha256"] = describe(dataset / name, name).sha256
+            now = describe(dataset / name, name)
+            entry["sha256"], entry["bytes"] = now.sha256, now.bytes
             if name.endswith(".parquet"):
                 entry["rows"] = pq.ParquetFile(dataset / name).metadata.num_rows
     path.write_text(json.dumps(manifest))

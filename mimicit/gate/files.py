@@ -83,6 +83,9 @@ def check_files(findings: Findings, measured: Mapping[str, str]) -> Mapping[str,
         if digest != entry.get("sha256"):
             stated = entry.get("sha256")
             findings.add(name, f"has sha256 {digest}, not {stated} as in manifest.json")
+        elif (size := present[name].stat().st_size) != entry.get("bytes"):
+            stated = entry.get("bytes")
+            findings.add(name, f"has {size} bytes, not {stated} as in manifest.json")
         _sort_in(findings, name, present[name])
     _check_numbers(findings)
     return listed

@@ -134,6 +134,8 @@ def _bad_value(values: pa.Array, spec: Spec) -> np.ndarray:
         bad |= to_numpy(pc.binary_length(values), null=1) < 1
     if "enum" in spec:
         bad |= ~to_numpy(pc.is_in(values, column(spec["enum"], pa.string())))
+    if pa.types.is_floating(values.type):
+        bad |= ~np.isfinite(to_numpy(values))
     if "exclusiveMinimum" in spec:
         least = spec["exclusiveMinimum"]
         bad |= to_numpy(values, null=least + 1) <= least

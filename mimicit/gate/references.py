@@ -29,6 +29,9 @@ TEXT_ROWS = 100_000
 """Rows whose texts are searched at once: compiling a pattern takes as long as searching 10,000."""
 
 
+GROUP_KEYS = ["source", "group", "split"]
+
+
 @dataclass(slots=True)
 class Instructions:
     """All instructions by number, in the order of their shards.
@@ -143,7 +146,7 @@ def _read(findings: Findings, *, divided: bool, groups: list[pa.Table]) -> Itera
             other = rows.batch.column("split")[place].as_py()
             _add(findings, rows, place, f"is of the split {other!r}, and its file is not")
         if divided:
-            groups.append(_distinct(rows.batch))
+            groups.append(_distinct(rows))
         for place, what in within_scenes(rows.batch):
             _add(findings, rows, place, what)
         columns = ["id", "split", "image_ids", "rel_ins_ids", "licence"]
@@ -272,23 +275,35 @@ def _check_contexts(  # noqa: PLR0913  # the columns of one table
 # -------------------------------------------------------------------- splits apart
 
 
-def _distinct(batch: pa.RecordBatch) -> pa.Table:
-    keys = ["source", "group", "split"]
-    table = pa.Table.from_batches([batch.select(keys)])
-    return table.cast(pa.schema([(key, pa.string()) for key in keys])).group_by(keys).aggregate([])
+def _distinct(rows: Rows) -> pa.Table:
+    """Give the splits that each group has instructions in, with the first one's row in each."""
+    columns = {key: rows.batch.column(key).cast(pa.string()) for key in (*GROUP_KEYS, "id")}
+    table = pa.table({**columns, "row": pa.array(rows.numbers)})
+    found = table.group_by(GROUP_KEYS, use_threads=False).aggregate(
+        [("id", "first"), ("row", "first")]
+    )
+    found = found.rename_columns([*GROUP_KEYS, "id", "row"])
+    return found.append_column("file", pa.repeat(rows.shard.name, len(found)))
 
 
 def _check_groups(findings: Findings, groups: list[pa.Table]) -> None:
-    """Find groups with instructions in more than one split."""
+    """Find groups with instructions in more than one split, by a row in each but the first."""
     if not groups:
         return
-    keys = ["source", "group", "split"]
     # A file that was written by another program may allow nulls where others do not.
-    pairs = pa.concat_tables(groups, promote_options="permissive").group_by(keys).aggregate([])
+    known = pa.concat_tables(groups, promote_options="permissive")
+    firsts = [(name, "first") for name in ("id", "row", "file")]
+    pairs = known.group_by(GROUP_KEYS, use_threads=False).aggregate(firsts)
     counted = pairs.group_by(["source", "group"]).aggregate([("split", "count")])
-    for row in counted.filter(pc.greater(counted.column("split_count"), 1)).to_pylist():
-        what = f"the group {row['group']!r} of {row['source']!r} is in more than one split"
-        findings.add("instructions", what)
+    divided = counted.filter(pc.greater(counted.column("split_count"), 1))
+    wrong = {(row["source"], row["group"]): "" for row in divided.to_pylist()}
+    for row in pairs.to_pylist() if wrong else ():
+        group = row["source"], row["group"]
+        if wrong.get(group):
+            what = f"the group {group[1]!r} of {group[0]!r} is in the split {wrong[group]!r} too"
+            findings.add(row["file_first"], what, row["row_first"], row["id_first"])
+        elif group in wrong:
+            wrong[group] = row["split"]
 
 
 def _check_pictures_apart(findings: Findings, pictures: Pictures, seen_in: np.ndarray) -> None:
