@@ -120,19 +120,43 @@ def open_file(path: Path, *, create: bool, synchronous: str = "FULL") -> sqlite3
 
 def _open_once(path: Path, synchronous: str, *, create: bool) -> sqlite3.Connection:
     with explained(path):
-        database = sqlite3.connect(
-            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
         try:
-            if _prepare(database, path, create=create) == "delete":
-                # Less could damage the file, and a commit is the removal of the rollback journal.
-                synchronous = "EXTRA" if _can_sync(path.parent) else "FULL"
-            database.execute(f"PRAGMA synchronous={synchronous}")
-            database.execute("PRAGMA fullfsync=ON")  # macOS: past the disk's own cache
-        except BaseException:
-            database.close()
-            raise
+            return _connect(path, synchronous, create=create)
+        except sqlite3.OperationalError:
+            if create or os.access(path.parent, os.W_OK) or _has_log(path):
+                raise
+        # Where nothing can be written beside it, no log of writes can be begun, nor is one needed.
+        return _connect(path, synchronous, create=create, options="?mode=ro&immutable=1")
+
+
+def _connect(
+    path: Path, synchronous: str, *, create: bool, options: str = ""
+) -> sqlite3.Connection:
+    database = sqlite3.connect(
+        f"{path.absolute().as_uri()}{options}",
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=True,
+    )
+    try:
+        if _prepare(database, path, create=create) == "delete":
+            # Less could damage the file, and a commit is the removal of the rollback journal.
+            synchronous = "EXTRA" if _can_sync(path.parent) else "FULL"
+        database.execute(f"PRAGMA synchronous={synchronous}")
+        database.execute("PRAGMA fullfsync=ON")  # macOS: past the disk's own cache
+    except BaseException:
+        database.close()
+        raise
     return database
+
+
+def _has_log(path: Path) -> bool:
+    """Tell whether there is a log with writes that the file itself may lack."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def _can_sync(directory: Path) -> bool:

@@ -506,6 +506,8 @@ def test_a_read_only_journal_is_named_before_anything_is_asked(
     assert (contents(tmp_path / "out"), paid.server.count) == before
     assert names(tmp_path) == ["disk0", "out"]
     assert disk.names() == ["journal.db"]
+    paid.build(tmp_path / "again", journal, "--limit", "2", "--no-calls").succeeds()
+    assert (contents(tmp_path / "again"), paid.server.count) == before
 
 
 # ------------------------------------------------------------------ several at once
