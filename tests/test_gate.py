@@ -347,6 +347,16 @@ def wrong_link(words: str, change: Callable[[Row], Row]) -> Plant:
     return plant
 
 
+def no_number_as_score(copy: Copy) -> list[Expected]:
+    file, number, query = copy.query()
+    name, place, row = copy.find("links", query_id=query["id"])
+    copy.edit(name, place, scores=[0.5, math.nan, 0.5][: len(row["scores"])])
+    return [
+        (name, place, query["id"], "scores.1: Input should be a finite number"),
+        (file, number, query["id"], "has rel_ins_ids, but no row of its own in the links table"),
+    ]
+
+
 def links_of_an_unknown_query(copy: Copy) -> list[Expected]:
     name, number, query = copy.query()
     file, row, _ = copy.find("links", query_id=query["id"])
@@ -467,9 +477,7 @@ PLANTS: dict[str, Plant] = {
     "other links": wrong_link(
         "context_ids are not the rel_ins_ids", lambda row: {"context_ids": row["context_ids"][::-1]}
     ),
-    "no number as score": wrong_link(
-        "scores.1: Input should be a finite number", lambda row: {"scores": [0.5, math.nan, 0.5]}
-    ),
+    "no number as score": no_number_as_score,
     "fewer scores": wrong_link("contexts and scores differ", lambda row: {"scores": [0.5]}),
     "more strategies": wrong_link(
         "contexts and strategies differ", lambda row: {"strategies": ["random"] * 9}
