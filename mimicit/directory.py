@@ -205,8 +205,9 @@ def _begin(target: Path) -> tuple[Path, int | None]:
         OSError: that is not possible.
     """
     for _ in range(ATTEMPTS):
-        # Another build that was to make the same parents, and fails, takes them away again.
-        with contextlib.suppress(FileNotFoundError):
+        # Another build that was to make the same parents, and fails, takes them away again; one
+        # that is gone before it is looked at is said to exist and to be no directory.
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
             target.parent.mkdir(parents=True, exist_ok=True)
             return _stage(target)
     target.parent.mkdir(parents=True, exist_ok=True)
