@@ -128,7 +128,8 @@ class Assembly:
         for batch in self._spool.batches():
             found = list(itertools.islice(chosen, batch.num_rows))
             for split in SPLITS:
-                self._write(split, *self._of_split(split, batch, found), catalogue)
+                if self.tally.splits[split]:
+                    self._write(split, *self._of_split(split, batch, found), catalogue)
         next(chosen, None)  # so that its progress ends
         self._spool.close()
         return [entry for table in self._tables() for entry in table.close()]
@@ -159,8 +160,8 @@ class Assembly:
         self, split: Split, batch: pa.RecordBatch, chosen: list[Chosen]
     ) -> tuple[pa.RecordBatch, list[Chosen]]:
         """Give the instructions of one split, and what was chosen for them."""
-        if self.tally.splits[split] in {0, len(self._spool)}:
-            return (batch, chosen) if self.tally.splits[split] else (batch.slice(0, 0), [])
+        if self.tally.splits[split] == len(self._spool):
+            return batch, chosen
         names = batch.column("split").to_pylist()
         places = [place for place, name in enumerate(names) if name == split]
         return batch.take(column(places, pa.int64())), [chosen[place] for place in places]
@@ -198,16 +199,15 @@ class Assembly:
 def with_contexts(
     batch: pa.RecordBatch, chosen: Sequence[Chosen], catalogue: Catalogue
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-    """Put the contexts of a batch's instructions into it, the best one last; give the links too.
+    """Put the contexts of a batch's instructions into it; give the links too.
 
     Args:
         batch: Instructions.
         chosen: What was chosen for each.
         catalogue: All instructions.
     """
-    places = [list(found)[::-1] for found in chosen]
-    flat = column(list(itertools.chain.from_iterable(places)), pa.int64())
-    counts = list(map(len, places))
+    flat = column([place for found in chosen for place, _, _ in found], pa.int64())
+    counts = list(map(len, chosen))
     contexts = _lists(batch.schema.field("rel_ins_ids").type, counts, catalogue.ids.take(flat))
     linked = batch.set_column(
         batch.schema.get_field_index("rel_ins_ids"), batch.schema.field("rel_ins_ids"), contexts
@@ -218,12 +218,10 @@ def with_contexts(
         batch.column("id").take(some),
         contexts.take(some),
         column(
-            [[round(c[p][0], 4) for p in ps] for c, ps in zip(chosen, places, strict=True)],
-            schema.field("scores").type,
+            [[score for _, score, _ in found] for found in chosen], schema.field("scores").type
         ).take(some),
         column(
-            [[c[p][1] for p in ps] for c, ps in zip(chosen, places, strict=True)],
-            schema.field("strategies").type,
+            [[by for _, _, by in found] for found in chosen], schema.field("strategies").type
         ).take(some),
     ]
     return linked, pa.RecordBatch.from_arrays(columns, schema=schema)

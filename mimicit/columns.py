@@ -111,6 +111,16 @@ def to_numpy(values: pa.Array, null: float = 0) -> np.ndarray:
     return np.where(to_numpy(pc.is_null(values)), kind.type(null), found)
 
 
+def places_in(known: pa.Array, values: pa.Array) -> np.ndarray:
+    """Look values up: the place of each among those that are known, the first one's, or -1."""
+    return to_numpy(pc.index_in(values, value_set=known), null=-1)
+
+
+def plain(values: pa.Array) -> pa.Array:
+    """Give a column without a dictionary."""
+    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+
+
 def _refuse_others(values: Sequence[Any], kinds: Any, kind: pa.DataType) -> set[type]:
     """Check the type of every value that is there; give all types but None's."""
     found = set(map(type, values)) - {type(None)}

@@ -66,8 +66,8 @@ Proposer = Callable[[int], Candidates]
 """Proposes candidates for the query at a place; called with ascending places."""
 
 
-Chosen = dict[int, tuple[float, str]]
-"""Places of examples, each with its score and the strategy that found it."""
+Chosen = list[tuple[int, float, str]]
+"""Examples as they are to be shown, the best one last: place, score, strategy that found it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +93,11 @@ def link(instructions: Iterable[Linkable], specs: Mapping[str, LinkSpec]) -> Ite
     catalogue = catalogue_of(instructions, specs)
     for query, chosen in enumerate(choose(catalogue, specs)):
         if chosen:
-            places = list(chosen)[::-1]
             yield Links(
                 query_id=catalogue.id(query),
-                context_ids=[catalogue.id(place) for place in places],
-                scores=[round(chosen[place][0], 4) for place in places],
-                strategies=[chosen[place][1] for place in places],
+                context_ids=[catalogue.id(place) for place, _, _ in chosen],
+                scores=[score for _, score, _ in chosen],
+                strategies=[strategy for _, _, strategy in chosen],
             )
 
 
@@ -112,7 +111,7 @@ def choose(catalogue: Catalogue, specs: Mapping[str, LinkSpec]) -> Iterator[Chos
     """Choose the in-context examples of every instruction: `link` by places.
 
     Yields:
-        For each place, also where nothing was found, the examples, the best one first.
+        For each place, also where nothing was found, the examples.
     """
     proposers = {
         source: {name: STRATEGIES[name].prepare(catalogue, spec) for name in spec.strategies}
@@ -120,15 +119,15 @@ def choose(catalogue: Catalogue, specs: Mapping[str, LinkSpec]) -> Iterator[Chos
     }
     for query, code in enumerate(catalogue.sources):
         source = catalogue.source_names[code]
-        chosen: Chosen = {}
+        chosen: dict[int, tuple[float, str]] = {}
         for name, propose in proposers[source].items():
             if len(chosen) < specs[source].shots:
                 _fill(chosen, specs[source].shots, catalogue, query, name, propose(query))
-        yield chosen
+        yield [(place, round(score, 4), by) for place, (score, by) in reversed(chosen.items())]
 
 
 def _fill(  # noqa: PLR0913  # one step of `choose`, with its state
-    chosen: Chosen,
+    chosen: dict[int, tuple[float, str]],
     shots: int,
     catalogue: Catalogue,
     query: int,

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mimicit.columns import to_numpy
+from mimicit.columns import places_in, plain, to_numpy
 from mimicit.gate.pictures import Pictures
 from mimicit.gate.rows import Rows
 
@@ -43,10 +43,10 @@ def of_licences(
         found: Those pictures' numbers, -1 for one that is not there.
         pictures: All pictures.
     """
-    stated = pa.concat_arrays([_plain(one.batch.column("licence")) for one in rows])
+    stated = pa.concat_arrays([plain(one.batch.column("licence")) for one in rows])
     names = pc.unique(pictures.licences.drop_null())
-    of_picture = np.append(_places(pictures.licences, names), -1)
-    of_row = _places(stated, names)
+    of_picture = np.append(places_in(names, pictures.licences), -1)
+    of_row = places_in(names, stated)
     firsts = np.cumsum(counts) - counts
     single = counts == 1
     there = single.copy()
@@ -67,11 +67,3 @@ def of_licences(
 
 def _says(stated: str, expected: str) -> str:
     return f"licence is {stated!r}, and that of its pictures {expected!r}"
-
-
-def _places(values: pa.Array, known: pa.Array) -> np.ndarray:
-    return to_numpy(pc.index_in(values, value_set=known), null=-1)
-
-
-def _plain(values: pa.Array) -> pa.Array:
-    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mimicit import store_index
-from mimicit.columns import to_numpy
+from mimicit.columns import places_in
 from mimicit.decoding import Picture, examine_all
 from mimicit.errors import SourceError
 from mimicit.gate.files import INDEX, Findings, Shard
@@ -69,7 +69,7 @@ def check_pictures(findings: Findings, decode: Decode) -> Pictures:
     if decode == "sample":
         _decode_sample(findings, kept)
     pictures = _gathered(kept)
-    first = to_numpy(pc.index_in(pictures.ids, value_set=pictures.ids))
+    first = places_in(pictures.ids, pictures.ids)
     for number in np.flatnonzero(first != np.arange(len(first))).tolist():
         name = pictures.ids[number].as_py()
         findings.add(*_at(pictures, number, "has more than one row"), name)

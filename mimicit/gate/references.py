@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mimicit.checks import text_problem
-from mimicit.columns import column, to_numpy
+from mimicit.columns import column, places_in, to_numpy
 from mimicit.gate.agreement import of_licences, within_scenes
 from mimicit.gate.files import Findings
 from mimicit.gate.pictures import Pictures
@@ -102,8 +102,7 @@ def _read_ids(findings: Findings) -> Instructions:
         starts.setdefault(shard.name, total)
         rows.setdefault(shard.name, []).append(np.arange(first, first + batch.num_rows))
         ids.append(batch.column("id").view(pa.binary()))
-        split = pc.index_in(batch.column("split").view(pa.binary()), value_set=names)
-        codes.append(to_numpy(split, null=-1))
+        codes.append(places_in(names, batch.column("split").view(pa.binary())))
         total += batch.num_rows
     del findings.problems[before:]  # they are found once more when the rows are read
     everything = pa.concat_arrays(ids) if ids else pa.array([], pa.binary())
@@ -116,18 +115,13 @@ def _read_ids(findings: Findings) -> Instructions:
         counts=np.full(len(everything) + 1, -1, np.int32),
         firsts=np.zeros(len(everything) + 1, np.int64),
     )
-    numbers = _numbers(everything, everything)
+    numbers = places_in(everything, everything)
     for number in np.flatnonzero(numbers != np.arange(len(numbers))).tolist():
         if known.ids[number].is_valid:  # what has none is found when its row is read
             file, row = known.place(number)
             findings.add(file, "has more than one row", row, known.name(number))
     known.repeated[:-1] = numbers != np.arange(len(numbers))
     return known
-
-
-def _numbers(values: pa.Array, known: pa.Array) -> np.ndarray:
-    """Look ids up: the number of each, or -1."""
-    return to_numpy(pc.index_in(values, value_set=known), null=-1).astype(np.int64)
 
 
 def _read(findings: Findings, *, divided: bool, groups: list[pa.Table]) -> Iterator[Rows]:
@@ -217,7 +211,7 @@ def _check_window(
     window = _Window(rows)
     own = np.concatenate([known.numbers(one.shard.name, one.numbers) for one in rows])
     names, counts = _flat(rows, "image_ids")
-    found = _numbers(names, pictures.ids)
+    found = places_in(pictures.ids, names)
     owners = np.repeat(np.arange(len(own)), counts)
     for place in np.flatnonzero(found < 0).tolist():
         what = f"image id {names[place].as_py()!r} is not in the images table"
@@ -228,10 +222,10 @@ def _check_window(
     for code in range(len(SPLITS)):
         seen_in[code, found[there & (known.splits[own[owners]] == code)]] = True
     names, counts = _flat(rows, "rel_ins_ids")
-    found = _numbers(names.view(pa.binary()), known.ids)
+    found = places_in(known.ids, names.view(pa.binary()))
     known.firsts[own] = sum(map(len, known.contexts)) + np.cumsum(counts) - counts
     known.counts[own] = counts
-    known.contexts.append(found.astype(np.int32))
+    known.contexts.append(found)
     owners = np.repeat(np.arange(len(own)), counts)
     _check_contexts(findings, window, known, own, owners, names, found)
 
@@ -378,9 +372,9 @@ def _check_links(findings: Findings, known: Instructions, window: int) -> None:
     for rows in _windows(fitting(findings, "links"), window):
         place = _Window(rows)
         queries = pa.concat_arrays([one.batch.column("query_id") for one in rows])
-        own = _numbers(queries.view(pa.binary()), known.ids)
+        own = places_in(known.ids, queries.view(pa.binary()))
         names, counts = _flat(rows, "context_ids")
-        found = _numbers(names.view(pa.binary()), known.ids)
+        found = places_in(known.ids, names.view(pa.binary()))
         same = (own >= 0) & (known.counts[own] == counts)
         at = np.repeat(known.firsts[own], counts) + _within(counts)
         owners = np.repeat(np.arange(len(own)), counts)

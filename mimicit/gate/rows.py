@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.json
 import pyarrow.parquet as pq
 
-from mimicit.columns import column
+from mimicit.columns import column, plain
 from mimicit.gate.files import Findings, Shard
 from mimicit.gate.models import misfits, row_problems
 from mimicit.tables import TABLES, arrow_schema
@@ -96,9 +96,8 @@ def _legible(
             try:
                 batch.slice(place, 1).to_pylist()
             except ValueError as error:
-                keys = batch.column(key)
-                keys = keys.dictionary_decode() if pa.types.is_dictionary(keys.type) else keys
-                found: bytes | None = keys.view(pa.binary())[place].as_py()
+                keys = plain(batch.column(key)).view(pa.binary())
+                found: bytes | None = keys[place].as_py()
                 name = (found or b"").decode(errors="ignore")
                 name = name if name.encode() == found else ""
                 findings.add(shard.name, f"is not valid UTF-8: {error}"[:200], first + place, name)
