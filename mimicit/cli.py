@@ -80,6 +80,11 @@ def build(
     model: opt.Model = None,
     base_url: opt.BaseUrl = None,
     concurrency: opt.Concurrency = 16,
+    rpm: opt.Rpm = None,
+    tpm_in: opt.TpmIn = None,
+    tpm_out: opt.TpmOut = None,
+    budget_usd: opt.BudgetUsd = None,
+    prices: opt.Prices = None,
     replicates: opt.Replicates = None,
     vision: opt.Vision = None,
     prompt: opt.Prompt = [],  # noqa: B006
@@ -107,6 +112,11 @@ def build(
     total_timeout: Annotated[
         float, typer.Option(help="Seconds that a request may take with all its attempts.")
     ] = 600.0,
+    patience: Annotated[
+        float,
+        typer.Option(help="Seconds of nothing but failures after which the run is given up."),
+    ] = 300.0,
+    batch: opt.Batch = False,
     link: Annotated[
         str | None,
         typer.Option(
@@ -159,9 +169,20 @@ def build(
     made = opt.configure(
         config, source, root, option, prompt=prompt, param=param, given=given, sample=sample
     )
-    if base_url and made.teacher == "templates":
-        raise UsageError("--base-url needs a teacher that is asked: --teacher openai --model NAME")
-    endpoint = Endpoint(base_url, concurrency, timeout, total_timeout) if calls else None
+    for name, value in (("--base-url", base_url), ("--budget-usd", budget_usd)):
+        if value is not None and made.teacher == "templates":
+            raise UsageError(f"{name} needs a teacher that is asked: --teacher openai --model NAME")
+    endpoint = Endpoint(
+        base_url,
+        concurrency,
+        timeout,
+        total_timeout,
+        rpm=rpm,
+        tpm_in=tpm_in,
+        tpm_out=tpm_out,
+        patience=patience,
+        batch=batch,
+    )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a stop
     try:
         summary = run(
@@ -170,7 +191,9 @@ def build(
             track=on_terminal,
             journal=journal,
             media_cache=media_cache,
-            endpoint=endpoint,
+            endpoint=endpoint if calls else None,
+            budget_usd=budget_usd,
+            prices=prices,
             partial=partial,
         )
     except KeyboardInterrupt:
@@ -178,14 +201,16 @@ def build(
         _say("\nmimicit: stopped; nothing was published, and what was there before is untouched")
         if made.teacher != "templates":
             _say("every reply is kept: run again to go on")
+        if batch:
+            _say("batches that were submitted go on: run again to collect them")
         os._exit(130)  # at once: a thread may be busy with a prompt, or wait for the journal
-    _print_summary(summary, made.model, as_lines=made.format == "jsonl")
+    _print_summary(summary, as_lines=made.format == "jsonl")
 
 
-def _print_summary(summary: "Summary", model: str | None, *, as_lines: bool) -> None:
+def _print_summary(summary: "Summary", *, as_lines: bool) -> None:
     lines = [
         ("scenes", f"{summary.scenes:,}"),
-        *_asked_lines(summary, model),
+        *_asked_lines(summary),
         ("instructions", f"{summary.instructions:,}"),
         *_split_lines(summary),
         ("images", f"{summary.images:,}"),
@@ -226,7 +251,21 @@ def _equal_lines(summary: "Summary") -> list[tuple[str, str]]:
     return [("", f"{count:,} of them equal to another, under a different id")] if count else []
 
 
-def _asked_lines(summary: "Summary", model: str | None) -> list[tuple[str, str]]:
+def _cost_lines(summary: "Summary") -> list[tuple[str, str]]:
+    """Say what the replies cost, where that is known."""
+    from mimicit.ledger import dollars
+
+    bill = summary.asked.bill
+    if bill is None or not bill.gone:
+        return []
+    doubt = bill.before.doubtful + bill.doubtful
+    lines = [("  cost", f"{dollars(bill.bought)} now, {dollars(bill.gone)} in all")]
+    if doubt:
+        lines.append(("", f"{dollars(doubt)} of it in doubt: sent, and no reply came"))
+    return lines
+
+
+def _asked_lines(summary: "Summary") -> list[tuple[str, str]]:
     asked = summary.asked
     if not asked.known and not asked.replies and not summary.pending:
         return []
@@ -236,15 +275,8 @@ def _asked_lines(summary: "Summary", model: str | None) -> list[tuple[str, str]]
         ("  journal", str(summary.journal)),
     ]
     if asked.replies:
-        from mimicit import prices
-
-        tokens = f"{asked.input_tokens:,} in, {asked.output_tokens:,} out"
-        lines.append(("  tokens", tokens))
-        price = prices.load().find(model or "")
-        if price:
-            cost = price.cost(asked.input_tokens, asked.output_tokens)
-            said = f"about ${cost:,.2f}" if cost >= 0.01 else "less than $0.01"
-            lines.append(("  cost", f"{said} (prices of {price.date})"))
+        lines.append(("  tokens", f"{asked.input_tokens:,} in, {asked.output_tokens:,} out"))
+    lines += _cost_lines(summary)
     if summary.pending:
         lines.append(("  pending", f"{summary.pending:,}: the dataset is partial"))
     return lines

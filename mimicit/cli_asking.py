@@ -1,7 +1,6 @@
 """The commands that look at what would be asked: `mimicit plan` and `mimicit prompts`."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,15 +24,14 @@ def plan(
     model: opt.Model = None,
     base_url: opt.BaseUrl = None,
     concurrency: opt.Concurrency = 16,
-    rpm: Annotated[float | None, typer.Option(help="Requests a minute that are allowed.")] = None,
-    tpm: Annotated[
-        float | None, typer.Option(help="Tokens a minute that are allowed, in and out.")
-    ] = None,
+    rpm: opt.Rpm = None,
+    tpm_in: opt.TpmIn = None,
+    tpm_out: opt.TpmOut = None,
+    budget_usd: opt.BudgetUsd = None,
+    prices: opt.Prices = None,
+    batch: opt.Batch = False,
     reply_seconds: Annotated[
         float | None, typer.Option(help="Seconds a reply takes.  [default: by its length]")
-    ] = None,
-    prices: Annotated[
-        Path | None, typer.Option(help="Prices over the table that comes with mimicit.")
     ] = None,
     replicates: opt.Replicates = None,
     vision: opt.Vision = None,
@@ -52,7 +50,7 @@ def plan(
     config: opt.Config = None,
 ) -> None:
     """Say what a build would ask, and cost, without asking (`--base-url` is not needed)."""
-    del base_url  # taken, so that the options of a build can be handed over as they are
+    del base_url, batch  # taken, so that the options of a build can be handed over as they are
     from mimicit import prices as price_table
     from mimicit.plan import plan as work_out
     from mimicit.progress import on_terminal
@@ -81,8 +79,12 @@ def plan(
     for name, value in _plan_lines(worked_out):
         print(f"  {name:<16}{value}")  # noqa: T201
     if worked_out.left:
-        seconds = worked_out.seconds(concurrency, reply_seconds=reply_seconds, rpm=rpm, tpm=tpm)
+        seconds = worked_out.seconds(
+            concurrency, reply_seconds=reply_seconds, rpm=rpm, tpm_in=tpm_in, tpm_out=tpm_out
+        )
         print(f"  {'time':<16}about {_duration(seconds)}, {concurrency} in flight")  # noqa: T201
+    if budget_usd is not None and worked_out.cost is not None and worked_out.cost > budget_usd:
+        print(f"  {'budget':<16}${budget_usd:,.2f} will not be enough")  # noqa: T201
 
 
 def _plan_lines(plan: "Plan") -> list[tuple[str, str]]:
@@ -110,11 +112,13 @@ def _plan_lines(plan: "Plan") -> list[tuple[str, str]]:
     if plan.cost is None or plan.price is None:
         return [*lines, ("cost", f"not known: no price for {plan.model!r}; give one with --prices")]
     most = f", at most ${plan.most_cost:,.2f}" if plan.most_cost is not None else ""
+    batch = plan.cost * plan.price.batch
     rates = f"${plan.price.input:g} in and ${plan.price.output:g} out a million tokens"
     return [
         *lines,
         ("cost", f"about ${plan.cost:,.2f}{most}"),
         ("", f"{rates} (as of {plan.price.date}), without discounts"),
+        ("", f"with --batch about ${batch:,.2f}"),
     ]
 
 
@@ -167,7 +171,7 @@ def show(
     if as_json:
         from mimicit.teachers.wire import request_body
 
-        body = request_body(request, model or "", _placeholder)
+        body = request_body(request, model or "", lambda part: _placeholder(part).encode())
         print(json.dumps(body, indent=2, ensure_ascii=False))  # noqa: T201
     else:
         _print_request(request)

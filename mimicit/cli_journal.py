@@ -23,6 +23,7 @@ def _path(given: Path | None) -> Path:
 def info(journal: opt.Journal = None) -> None:
     """Say what is in it."""
     from mimicit import upkeep
+    from mimicit.ledger import dollars
 
     found = upkeep.info(_path(journal))
     print(  # noqa: T201
@@ -39,6 +40,11 @@ def info(journal: opt.Journal = None) -> None:
         print(f"  {count:,} requests that failed: {reason}")  # noqa: T201
     if found.claims:
         print(f"  {found.claims:,} requests are being asked now")  # noqa: T201
+    if found.batched:
+        print(f"  {found.batched:,} requests are in batches")  # noqa: T201
+    for account, stands in found.spending.items():
+        doubt = f", {dollars(stands.doubtful)} of it in doubt" if stands.doubtful else ""
+        print(f"  {account}: {dollars(stands.gone)} spent{doubt}")  # noqa: T201
 
 
 @journal.command()

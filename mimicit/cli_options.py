@@ -58,7 +58,36 @@ BaseUrl = Annotated[
         show_default=False,
     ),
 ]
-Concurrency = Annotated[int, typer.Option(help="Requests under way at once.")]
+Concurrency = Annotated[
+    int, typer.Option(help="Requests under way at once, at most; fewer where the endpoint strains.")
+]
+Rpm = Annotated[
+    float | None, typer.Option(help="Requests a minute at most.  [default: any number]")
+]
+TpmIn = Annotated[
+    float | None,
+    typer.Option(help="Tokens a minute that are sent at most.  [default: any number]"),
+]
+TpmOut = Annotated[
+    float | None,
+    typer.Option(help="Tokens a minute that replies may hold at most.  [default: any number]"),
+]
+BudgetUsd = Annotated[
+    float | None,
+    typer.Option(
+        help="US dollars that the dataset may cost, all in all, however often it is built; what "
+        "does not fit is not sent.  [default: any sum]",
+        show_default=False,
+    ),
+]
+Prices = Annotated[
+    Path | None,
+    typer.Option(help="File of prices, over the table that comes with mimicit."),
+]
+Batch = Annotated[
+    bool,
+    typer.Option("--batch", help="Ask by the batch: at half the price, within a day."),
+]
 Replicates = Annotated[
     int | None,
     typer.Option("--replicates", "-n", help="Times that each scene is asked about.  [default: 1]"),

@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,12 +203,22 @@ class Endpoint:
         concurrency: Requests under way at once.
         timeout: Seconds that one attempt may take.
         total_timeout: Seconds that a request may take with all its attempts.
+        rpm: Requests a minute that are sent at most; None for any number.
+        tpm_in: Tokens a minute that are sent at most.
+        tpm_out: Tokens a minute that replies may hold at most.
+        patience: Seconds without any reply, but with failures, after which a run is given up.
+        batch: Whether to ask by the batch: at half the price, within a day.
     """
 
     base_url: str | None = None
     concurrency: int = 16
     timeout: float = 120.0
     total_timeout: float = 600.0
+    rpm: float | None = None
+    tpm_in: float | None = None
+    tpm_out: float | None = None
+    patience: float = 300.0
+    batch: bool = False
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -217,8 +228,12 @@ class Endpoint:
         """
         if not 1 <= self.concurrency <= 1000:
             raise UsageError(f"the concurrency must be 1 to 1,000, not {self.concurrency}")
-        if not (self.timeout > 0 and self.total_timeout > 0):
+        if not (self.timeout > 0 and self.total_timeout > 0 and self.patience > 0):
             raise UsageError("a timeout must be above 0 seconds")
+        for name in ("rpm", "tpm_in", "tpm_out"):
+            limit = getattr(self, name)
+            if limit is not None and not 0 < limit < math.inf:
+                raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {limit:g}")
         if self.base_url is not None and not is_url(self.base_url):
             raise UsageError("--base-url is not a URL such as http://localhost:8000/v1")
 

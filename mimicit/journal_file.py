@@ -16,15 +16,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from mimicit import ledger
 from mimicit.errors import MimicitError, UsageError
 
 APPLICATION_ID = 0x6D696D69
 """Marks the database as ours in its header ("mimi")."""
 
-VERSION = 1
+VERSION = 2
 """Version of the tables, kept as the database's `user_version`."""
 
-TABLES = """
+REPLIES = """
 CREATE TABLE replies (
   key BLOB PRIMARY KEY,           -- Request.key, 32 bytes
   teacher TEXT NOT NULL,
@@ -41,8 +42,11 @@ CREATE TABLE failures (key BLOB NOT NULL, teacher TEXT NOT NULL, reason TEXT NOT
 CREATE TABLE claims (key BLOB PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL) WITHOUT ROWID;
 """
 
-MIGRATIONS: dict[int, str] = {}
+MIGRATIONS: dict[int, str] = {1: ledger.TABLES}
 """For each older version, the statements that make the next one of it."""
+
+TABLES = REPLIES + "".join(MIGRATIONS.values())
+"""The statements that make the tables of this version."""
 
 PAGE_BYTES = 32768
 """Larger than SQLite's own choice: replies of some kilobytes then lie close together (a reply of

@@ -242,7 +242,12 @@ class Media:
             raise SourceError(f"{ref.path!r} could be read, and now not: {error}") from error
         return _row(ref, info, now, made, changes)
 
-    def data_url(self, part: ImagePart) -> str:
+    def size(self, part: ImagePart) -> tuple[int, int]:
+        """Give width and height of a picture in pixels, upright, before it is fitted."""
+        info = self.infos[part.ref.id]
+        return info.width, info.height
+
+    def data_url(self, part: ImagePart) -> bytes:
         """Read, fit and encode a picture for the wire: here, and nowhere before.
 
         Raises:
@@ -259,7 +264,7 @@ class Media:
                 raise SourceError(
                     f"{part.ref.path!r} could be read, and now not: {error.detail}"
                 ) from error
-        return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+        return b"data:%b;base64,%b" % (kind.encode(), base64.b64encode(data))
 
     def _read(self, ref: ImageRef, sha256: str) -> bytes:
         try:

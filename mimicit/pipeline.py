@@ -19,21 +19,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimicit import __version__
-from mimicit.asking import Asked, ask
+from mimicit.asking import ask
 from mimicit.assemble import Assembly
 from mimicit.authors import Author, TeacherAuthor, TemplatesAuthor
+from mimicit.budget import Budget, account_of, find_price
 from mimicit.card import Tally, write_card
 from mimicit.config import BuildConfig, Endpoint
 from mimicit.context_linker import LinkSpec
 from mimicit.directory import replacing
 from mimicit.errors import Incomplete
+from mimicit.feeding import Look
+from mimicit.fleet import Asked
 from mimicit.journal import Journal, default_path
 from mimicit.media import Media
+from mimicit.prices import Price
 from mimicit.progress import Track, silent
 from mimicit.prompts import Prompt
-from mimicit.schema import SPLITS, Request
+from mimicit.schema import SPLITS
 from mimicit.sources import Source, judged, load_prompts
 from mimicit.teachers import Teacher
+from mimicit.teachers.limits import Limits
 from mimicit.validate import validate
 from mimicit.writer import FileEntry, count_rows, describe, write_manifest
 
@@ -84,11 +89,13 @@ def build(  # noqa: PLR0913  # the public call, by keyword
     journal: str | Path | None = None,
     media_cache: str | Path | None = None,
     endpoint: Endpoint | None = DEFAULT_ENDPOINT,
+    budget_usd: float | None = None,
+    prices: str | Path | None = None,
     partial: bool = False,
 ) -> Summary:
     """Build a dataset and publish it at `out`, replacing the dataset that was there.
 
-    Until the very end `out` is as it was. Same configuration, inputs and replies: same bytes.
+    Until the very end `out` is as it was. Same configuration, inputs, replies: same bytes.
 
     Args:
         config: What to build.
@@ -98,38 +105,58 @@ def build(  # noqa: PLR0913  # the public call, by keyword
         media_cache: Directory of verdicts on pictures and of frames cut out of videos, which
             later builds use again; None for `$MIMICIT_MEDIA`, else `.mimicit/media`.
         endpoint: Where a teacher is asked; None to ask for nothing, and use what the journal has.
+        budget_usd: US dollars that this dataset may cost, all in all, however often it is built.
+        prices: File of prices over those that come with mimicit (`mimicit.prices`).
         partial: Publish even if some requests have no reply yet.
 
     Raises:
-        UsageError: the configuration cannot be carried out; nothing was published.
+        UsageError: the configuration cannot be carried out. Nothing is published in any case.
         SourceError: an input is missing or damaged as a whole, or gave no instruction at all.
-        TeacherError: the endpoint is unusable; replies are kept, nothing was published.
-        Incomplete: requests have no reply yet; replies are kept, nothing was published.
-        MimicitError: the disk is full or cannot be written to; nothing was published.
+        TeacherError: the endpoint is unusable; replies are kept.
+        BudgetExceeded: the next request may cost more than is left; replies are kept.
+        Incomplete: requests have no reply yet; replies are kept.
+        MimicitError: the disk is full or cannot be written to.
         InvalidDataset: what was built breaks the rules of `mimicit validate`: a defect of mimicit.
     """
     start = time.monotonic()
     sources = [Source(entry, config) for entry in config.sources]
     specs = {s.generator.name: _link_spec(s, config) for s in sources}
-    prompts = load_prompts(config, sources)
+    loaded = load_prompts(config, sources)
+    price = find_price(config.model or "", Path(prices) if prices else None, budget_usd)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_seldom_collected())
         directory = stack.enter_context(replacing(Path(out)))
         kept = None
         if config.teacher != "templates":
-            path = Path(journal or default_path())
-            kept = stack.enter_context(Journal(path, create=endpoint is not None))
+            made = Journal(Path(journal or default_path()), create=endpoint is not None)
+            kept = stack.enter_context(made)
         assembly = stack.enter_context(Assembly(directory, config.format))
         with judged(config, sources, track, media_cache) as media:
             passes = _Passes(config, sources, media, kept, track)
-            asked = passes.run(prompts, endpoint, assembly, partial=partial)
-        del media, passes  # what is known of a million pictures is not needed any more
+            budget = _account(Path(out), kept, media, endpoint, price, budget_usd)
+            asked = passes.run(loaded, endpoint, budget, assembly, partial=partial)
+        del media, passes, budget  # what is known of a million pictures is not needed any more
         _refuse_unfinished(assembly.tally, partial=partial)
         listed = _describe(directory, assembly.finish(specs, track), assembly.tally, config)
         # Its pictures were decoded by the media pass, and its files hashed when they were written.
         measured = {entry.path: entry.sha256 for entry in listed}
         validate(directory, decode="none", measured=measured)
     return _summary(Path(out), listed, assembly.tally, asked, start, kept)
+
+
+def _account(  # noqa: PLR0913  # whose, where, and how much may be spent
+    out: Path,
+    journal: Journal | None,
+    media: Media,
+    endpoint: Endpoint | None,
+    price: Price | None,
+    usd: float | None,
+) -> Budget | None:
+    """Open the account of a dataset; None where nobody is asked."""
+    if journal is None or endpoint is None:
+        return None
+    name = account_of(out, journal.path)
+    return Budget(journal, name, media.size, price=price, limit=usd, batch=endpoint.batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +173,7 @@ class _Passes:
         self,
         prompts: Mapping[str, Prompt],
         endpoint: Endpoint | None,
+        budget: Budget | None,
         assembly: Assembly,
         *,
         partial: bool,
@@ -159,7 +187,9 @@ class _Passes:
             self._assemble(assembly, TemplatesAuthor(self.config.seed))
             return Asked()
         author = TeacherAuthor(self.config, prompts, self.media, self.journal)
-        asked = self._ask(author, self.journal, endpoint) if endpoint else Asked()
+        asked = Asked()
+        if endpoint and budget:
+            asked = self._ask(author, self.journal, endpoint, budget)
         _refuse_pending(asked, self.journal.path, calls=True, partial=partial)
         self._assemble(assembly, author)
         if endpoint is None:
@@ -174,28 +204,43 @@ class _Passes:
         )
         assembly.read(self.media.judged(scenes), self.media, author)
 
-    def _ask(self, author: TeacherAuthor, journal: Journal, endpoint: Endpoint) -> Asked:
+    def _ask(
+        self, author: TeacherAuthor, journal: Journal, endpoint: Endpoint, budget: Budget
+    ) -> Asked:
+        limits = Limits(
+            endpoint.concurrency,
+            rpm=endpoint.rpm,
+            tpm_in=endpoint.tpm_in,
+            tpm_out=endpoint.tpm_out,
+            patience=endpoint.patience,
+        )
+
         def open_teacher() -> Teacher:
             from mimicit.teachers.openai import OpenAITeacher  # noqa: PLC0415  # slow to import
 
-            return OpenAITeacher(self.config.model or "", endpoint, self.media.data_url)
+            model = self.config.model or ""
+            return OpenAITeacher(model, endpoint, self.media.data_url, limits, budget)
 
         return ask(
-            functools.partial(self._requests, author),
+            functools.partial(self._looks, author),
             journal,
             open_teacher,
+            budget=budget,
+            limits=limits,
             concurrency=endpoint.concurrency,
             rounds=self.config.reask,
             total=self.media.scenes * self.config.replicates,
             track=self.track,
+            batch=endpoint.batch,
+            teacher=self.config.teacher_name,
         )
 
-    def _requests(self, author: TeacherAuthor) -> Iterator[tuple[list[Request], int]]:
-        """Walk all scenes: the requests of each that have no reply, and how many have one."""
+    def _looks(self, author: TeacherAuthor) -> Iterator[Look]:
+        """Walk all scenes, each to be looked up if and when that is wanted."""
         items = (item for source in self.sources for item in source.scenes())
         for scene, _ in self.media.judged(items):
             if scene:
-                yield author.unanswered(scene)
+                yield functools.partial(author.unanswered, scene)
 
 
 @contextlib.contextmanager

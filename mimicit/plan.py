@@ -16,16 +16,13 @@ from mimicit.progress import Track, silent
 from mimicit.prompts import Prompt
 from mimicit.schema import ImagePart, Message, Rejection, Reply, Request
 from mimicit.sources import Source, judged, load_prompts
-from mimicit.tokens import MESSAGE_OVERHEAD, Patches, Tiles, text_tokens
+from mimicit.tokens import MESSAGE_OVERHEAD, PRIMING, Patches, Tiles, scaled, text_tokens
 
 TOKENS_A_SECOND = 50.0
 """How fast a model is taken to write, where nobody says how long a reply takes."""
 
 ENOUGH = 10
 """Replies from which the length of others is judged; with fewer, the worked examples serve."""
-
-PRIMING = 3
-"""Tokens that open a reply, charged once a request."""
 
 TILES = Tiles(85, 170)
 PATCHES = Patches(1.0)
@@ -96,7 +93,8 @@ class Plan:
         *,
         reply_seconds: float | None = None,
         rpm: float | None = None,
-        tpm: float | None = None,
+        tpm_in: float | None = None,
+        tpm_out: float | None = None,
     ) -> float:
         """Estimate how long asking takes: the slowest of what limits it.
 
@@ -104,7 +102,8 @@ class Plan:
             concurrency: Requests under way at once.
             reply_seconds: How long one reply takes; None to guess from its length.
             rpm: Requests a minute that the endpoint allows.
-            tpm: Tokens a minute, sent and received, that it allows.
+            tpm_in: Tokens sent a minute that it allows.
+            tpm_out: Tokens received a minute that it allows.
         """
         if not self.left:
             return 0.0
@@ -112,8 +111,10 @@ class Plan:
         limits = [self.left * each / min(concurrency, self.left)]
         if rpm:
             limits.append(60 * self.left / rpm)
-        if tpm:
-            limits.append(60 * (self.input_tokens + self.output_tokens) / tpm)
+        if tpm_in:
+            limits.append(60 * self.input_tokens / tpm_in)
+        if tpm_out:
+            limits.append(60 * self.output_tokens / tpm_out)
         return max(limits)
 
 
@@ -238,9 +239,7 @@ class _Count:
         return self.plan
 
     def _add_picture(self, part: ImagePart) -> None:
-        info = self._media.infos[part.ref.id]
-        scale = min(1.0, part.max_side / max(info.width, info.height)) if part.max_side else 1.0
-        size = max(1, round(info.width * scale)), max(1, round(info.height * scale))
+        size = scaled(*self._media.size(part), part.max_side)
         self.plan.images += 1
         self.plan.tile_tokens += TILES.tokens(*size)
         self.plan.patch_tokens += PATCHES.tokens(*size)

@@ -22,6 +22,7 @@ DEFAULT_IMAGE_TOKENS = Tiles(85, 170)
 _DATED = re.compile(r"(.+)-[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 Count = Annotated[int, Field(ge=0, strict=True)]
 Multiplier = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Day = Annotated[dt.date, Field(strict=True)]  # a number would be taken for seconds since 1970
@@ -37,6 +38,7 @@ class Price(BaseModel):
         cached: Tokens sent that the endpoint still remembers; None where no price is published.
         tiles: Base and tokens a tile, where the model counts a picture so.
         patches: Multiplier, or multiplier and cap, where the model counts a picture so.
+        batch: Part of the price that is charged for requests of a batch.
         date: The day on which it held, where it is not that of the whole file.
     """
 
@@ -47,6 +49,7 @@ class Price(BaseModel):
     cached: Dollars | None = None
     tiles: tuple[Count, Count] | None = None
     patches: Multiplier | tuple[Multiplier, Cap] | None = None
+    batch: Share = 0.5
     date: Day | None = None
 
     @model_validator(mode="after")
@@ -65,9 +68,17 @@ class Price(BaseModel):
             return DEFAULT_IMAGE_TOKENS
         return Patches(*self.patches) if isinstance(self.patches, tuple) else Patches(self.patches)
 
-    def cost(self, input_tokens: int, output_tokens: int) -> float:
-        """Compute what a request costs in US dollars, none of its tokens cached."""
-        return (input_tokens * self.input + output_tokens * self.output) / 1_000_000
+    def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
+        """Compute what a request costs in US dollars.
+
+        Args:
+            input_tokens: Tokens sent, cached ones among them.
+            output_tokens: Tokens received.
+            cached_tokens: Those of the tokens sent that the endpoint still remembered.
+        """
+        cached = self.input if self.cached is None else self.cached
+        sent = (input_tokens - cached_tokens) * self.input + cached_tokens * cached
+        return (sent + output_tokens * self.output) / 1_000_000
 
 
 class PriceTable(BaseModel):

@@ -3,7 +3,7 @@
 import operator
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from tqdm import tqdm
@@ -13,12 +13,23 @@ from mimicit.schema import Rejection
 T = TypeVar("T")
 
 
-class Counted(Iterator[T], Generic[T]):
-    """An iterator that knows how many items are to come, which gives a time of arrival."""
+TICK = object()
+"""An item that is none: time has passed, and what is shown may be brought up to date."""
 
-    def __init__(self, items: Iterator[T], total: int) -> None:
+
+class Counted(Iterator[T], Generic[T]):
+    """An iterator that knows how many items are to come, which gives a time of arrival.
+
+    Attributes:
+        status: Says in a few words how things stand.
+    """
+
+    def __init__(
+        self, items: Iterator[T], total: int, status: Callable[[], str] = lambda: ""
+    ) -> None:
         self._items = items
         self._total = total
+        self.status = status
 
     def __next__(self) -> T:
         return next(self._items)
@@ -33,6 +44,9 @@ class Track(Protocol):
     def __call__(self, items: Iterable[T], name: str, unit: str, /) -> Iterator[T]:
         """Yield the items of the pass called `name`, counted in `unit`."""
 
+
+STATUS_SECONDS = 0.5
+"""How often a bar says how things stand."""
 
 QUIET_SECONDS = 30.0
 """How often a line is written where there is no terminal."""
@@ -49,24 +63,46 @@ def on_terminal(items: Iterable[T], name: str, unit: str) -> Iterator[T]:
     Rejections among scenes are passed on and not counted.
     """
     total = operator.length_hint(items) or None
-    if sys.stderr.isatty():
-        with tqdm(desc=f"{name:<9}", unit=f" {unit}", total=total, dynamic_ncols=True) as bar:
-            for item in items:
-                yield item
-                bar.update(not isinstance(item, Rejection))
-        return
+    status = items.status if isinstance(items, Counted) else lambda: ""
+    shown = _bar if sys.stderr.isatty() else _lines
+    return shown(items, name, unit, total, status)
+
+
+def _counts(item: object) -> bool:
+    return item is not TICK and not isinstance(item, Rejection)
+
+
+def _bar(
+    items: Iterable[T], name: str, unit: str, total: int | None, status: Callable[[], str]
+) -> Iterator[T]:
+    shown = 0.0
+    with tqdm(desc=f"{name:<9}", unit=f" {unit}", total=total, dynamic_ncols=True) as bar:
+        for item in items:
+            yield item
+            bar.update(_counts(item))
+            if time.monotonic() - shown >= STATUS_SECONDS:
+                shown = time.monotonic()
+                bar.set_postfix_str(status())
+        bar.set_postfix_str(status())
+
+
+def _lines(
+    items: Iterable[T], name: str, unit: str, total: int | None, status: Callable[[], str]
+) -> Iterator[T]:
     start = last = time.monotonic()
-    count = 0
+    count = before = 0
     for item in items:
         yield item
-        count += not isinstance(item, Rejection)
+        count += _counts(item)
         now = time.monotonic()
         if count and now - last >= QUIET_SECONDS:
-            last = now
-            of_total = f" of {total:,}" if total else ""
-            left = f", {(total - count) / count * (now - start):.0f} s left" if total else ""
-            _line(f"{name}: {count:,}{of_total} {unit}, {count / (now - start):.0f}/s{left}")
-    _line(f"{name}: {count:,} {unit} in {time.monotonic() - start:.1f} s")
+            rate = (count - before) / (now - last)  # lately: what was known already went by fast
+            last, before = now, count
+            said = [f"{name}: {count:,}{f' of {total:,}' if total else ''} {unit}", f"{rate:.1f}/s"]
+            said += [f"{(total - count) / rate:.0f} s left"] if total and rate else []
+            _line(", ".join(filter(None, [*said, status()])))
+    said = [f"{name}: {count:,} {unit} in {time.monotonic() - start:.1f} s", status()]
+    _line(", ".join(filter(None, said)))
 
 
 def _line(text: str) -> None:

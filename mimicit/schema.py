@@ -332,6 +332,7 @@ class Reply:
     model: str
     input_tokens: int
     output_tokens: int
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

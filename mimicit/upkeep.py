@@ -14,9 +14,12 @@ from typing import Annotated, Any, TextIO
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mimicit import ledger
 from mimicit.errors import UsageError
-from mimicit.journal import add_reply, alive, plain_text, stored_text, transaction
+from mimicit.journal import alive
 from mimicit.journal_file import VERSION, explained, open_file
+from mimicit.journal_writer import add_reply, plain_text, stored_text, transaction
+from mimicit.ledger import Spending
 
 COLUMNS = "key, teacher, replicate, text, finish_reason, model, input_tokens, output_tokens, at"
 
@@ -66,6 +69,8 @@ class JournalInfo:
         teachers: Totals of each teacher.
         failures: How often an attempt failed, by reason.
         claims: Requests that builds are asking at this moment.
+        batched: Requests that batches are asking.
+        spending: Where each account stands: what each dataset has cost.
     """
 
     path: Path
@@ -75,6 +80,8 @@ class JournalInfo:
     teachers: tuple[TeacherTotal, ...]
     failures: dict[str, int]
     claims: int
+    batched: int
+    spending: dict[str, Spending]
 
 
 @contextlib.contextmanager
@@ -100,6 +107,9 @@ def info(path: Path) -> JournalInfo:
         claims = database.execute(
             "SELECT owner, count(*) FROM claims WHERE until > ? GROUP BY owner", (time.time(),)
         ).fetchall()
+        (batched,) = database.execute("SELECT count(*) FROM batched").fetchone()
+        accounts = database.execute("SELECT account FROM spending ORDER BY account").fetchall()
+        spending = {account: ledger.read(database, account) for (account,) in accounts}
         (mode,) = database.execute("PRAGMA journal_mode").fetchone()
     files = [path, path.with_name(path.name + "-wal")]
     return JournalInfo(
@@ -110,6 +120,8 @@ def info(path: Path) -> JournalInfo:
         teachers=tuple(TeacherTotal(plain_text(row[0]), *row[1:]) for row in totals),
         failures=dict(failures),
         claims=sum(count for owner, count in claims if alive(owner)),
+        batched=batched,
+        spending=spending,
     )
 
 
@@ -231,7 +243,8 @@ def backup(path: Path, target: Path) -> int:
             contextlib.closing(sqlite3.connect(partial)) as copy,
         ):
             database.backup(copy)
-            copy.execute("DELETE FROM claims")
+            for table in ("claims", "batched", "batches"):  # they are this journal's to collect
+                copy.execute(f"DELETE FROM {table}")  # noqa: S608  # names of ours
             copy.commit()
             copy.execute("PRAGMA journal_mode=DELETE")  # one file, whatever the file system
             (count,) = copy.execute("SELECT count(*) FROM replies").fetchone()

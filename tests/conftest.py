@@ -159,6 +159,10 @@ def teacher() -> Iterator[FakeTeacher]:
         yield server
 
 
+WAYS = ("endpoint", "partial", "journal", "budget_usd", "prices")
+"""What is said of how to build, and not of what."""
+
+
 @dataclass
 class Asking:
     """Builds a COCO directory by asking a server, replies kept in one journal."""
@@ -170,7 +174,7 @@ class Asking:
         ways: dict[str, Any] = {
             "endpoint": Endpoint(self.server.base_url),
             "journal": self.journal,
-            **{key: kw.pop(key) for key in ("endpoint", "partial", "journal") if key in kw},
+            **{key: kw.pop(key) for key in WAYS if key in kw},
         }
         source = SourceConfig(name="coco", options={"root": str(root)})
         settings: dict[str, Any] = {"teacher": "openai", "model": "fake", **kw}

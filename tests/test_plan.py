@@ -87,8 +87,9 @@ def test_the_estimate_of_the_text_is_near_what_a_server_counts(pets: Coco, askin
     [
         ({}, 100 * 2 / 10),
         ({"rpm": 60.0}, 100),
-        ({"tpm": 1000.0}, 60 * 10_000 / 1000),
-        ({"rpm": 60.0, "tpm": 60_000.0}, 100),
+        ({"tpm_in": 1000.0}, 60 * 5000 / 1000),
+        ({"tpm_in": 1000.0, "tpm_out": 500.0}, 60 * 5000 / 500),
+        ({"rpm": 60.0, "tpm_out": 60_000.0}, 100),
     ],
 )
 def test_the_time_is_that_of_the_narrowest_limit(limits: dict[str, float], seconds: float) -> None:

@@ -28,8 +28,8 @@ def picture(name: str) -> ImagePart:
     return ImagePart(name * 64, 0, ImageRef(f"LA_IMG_{name}", "/", name))
 
 
-def attach(part: ImagePart) -> str:
-    return f"data:image/png;base64,{part.ref.name}"
+def attach(part: ImagePart) -> bytes:
+    return f"data:image/png;base64,{part.ref.name}".encode()
 
 
 # -------------------------------------------------------------------- requests
@@ -61,7 +61,7 @@ def test_pictures_stand_where_the_author_put_them() -> None:
     ]
     closely = request_body(Request("t", (message,)), "m", attach, Form(detail="high"))
     shown = [part["image_url"] for part in closely["messages"][0]["content"][1::2]]
-    assert shown == [{"url": attach(picture(name)), "detail": "high"} for name in "ab"]
+    assert shown == [{"url": attach(picture(name)).decode(), "detail": "high"} for name in "ab"]
 
 
 def test_parameters_and_schema_are_sent_in_the_endpoints_form() -> None:

@@ -1,11 +1,14 @@
 """Teachers: whoever answers requests. A teacher knows no source, no journal and no dataset."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mimicit.schema import ImagePart, Reply, Request
 
-Attach = Callable[[ImagePart], str]
+if TYPE_CHECKING:
+    from mimicit.teachers.batch import BatchEndpoint
+
+Attach = Callable[[ImagePart], bytes]
 """Gives the data URL of a picture: read, fitted and encoded at the moment it is sent."""
 
 
@@ -16,6 +19,20 @@ class Unanswered(Exception):  # noqa: N818  # never reaches a user: it is logged
         self.reason = reason
         self.detail = detail
         super().__init__(f"{reason}: {detail}")
+
+
+class Purse(Protocol):
+    """Knows what requests may cost, and what was spent in vain."""
+
+    def tokens(self, request: Request) -> tuple[int, int]:
+        """Estimate the tokens that a request sends, and the most that its reply holds."""
+
+    async def doubt(self, request: Request) -> None:
+        """Note that an attempt failed which may have been charged for all the same.
+
+        Raises:
+            Unanswered: the budget does not allow another one.
+        """
 
 
 class Teacher(Protocol):
@@ -35,6 +52,16 @@ class Teacher(Protocol):
         Raises:
             Unanswered: it was not answered in the time allowed, or the endpoint will not.
             TeacherError: no request will be.
+        """
+
+    def body(self, request: Request) -> bytes:
+        """Spell a request as the endpoint is sent it; reads pictures, so not in the event loop."""
+
+    def batches(self) -> "BatchEndpoint":
+        """Give the endpoint's batches.
+
+        Raises:
+            UsageError: there is no key.
         """
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
 """Any endpoint that speaks OpenAI's chat protocol: openai.com, Azure, vLLM, llama.cpp, Ollama.
 
-The `openai` package finds the endpoint and signs the requests, from its usual environment
-variables; versions 2 and 3 of it serve alike. It is told not to try again by itself: there is one
+The `openai` package finds the endpoint and signs, from its usual environment variables; versions 2
+and 3 of it serve alike. What is sent goes another way (`mimicit.teachers.transport`). There is one
 layer of retries, the one here.
 
 Endpoints differ in what they make of a reply schema. Some enforce it, some answer it with an
@@ -14,7 +14,7 @@ import math
 import os
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,17 +23,20 @@ import tenacity
 
 from mimicit.config import Endpoint
 from mimicit.errors import TeacherError, UsageError
-from mimicit.schema import Reply, Request
-from mimicit.teachers import Attach, Unanswered
+from mimicit.schema import ImagePart, Reply, Request
+from mimicit.teachers import Attach, Purse, Unanswered
+from mimicit.teachers.batch import BatchEndpoint
+from mimicit.teachers.limits import Attempt, Limits
+from mimicit.teachers.transport import Broken, NotSent, Response, Transport, Untrusted, locate
 from mimicit.teachers.wire import (
     Form,
     cause_of,
     clean,
+    encoded_body,
     find_endpoint,
     judge_error,
     plain_url,
     read_completion,
-    request_body,
     retry_after,
 )
 
@@ -50,21 +53,40 @@ GARBLED_ATTEMPTS = 3
 PROBE_SECONDS = 10.0
 """How long the first request is tried at an endpoint that is not there, or that fails."""
 
-CONNECT_SECONDS = 10.0
-"""How long a connection may take to be made."""
-
 
 class _Passing(Exception):  # noqa: N818  # a reason to try again, not an error
     """An attempt failed in a way that another may not."""
 
-    def __init__(self, reason: str, detail: str, wait: float | None = None) -> None:
+    def __init__(
+        self, reason: str, detail: str, wait: float | None = None, *, charged: bool = False
+    ) -> None:
         self.reason = reason
         self.detail = detail
         self.wait = wait
+        self.charged = charged  # perhaps
         super().__init__(detail)
 
 
-_Attempt = Callable[[Request], Awaitable[Reply]]
+@dataclass(slots=True)
+class _Course:
+    """How far a request has come.
+
+    Attributes:
+        total: Seconds it may take, from when it was first sent: what it waits for before that is
+            not the endpoint's doing.
+        since: When that was, by the monotonic clock; None where it was not sent yet.
+    """
+
+    total: float
+    since: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken."""
+        return time.monotonic() - self.since if self.since is not None else 0.0
+
+
+_Attempt = Callable[[Request, _Course], Awaitable[Reply]]
 
 
 class OpenAITeacher:
@@ -74,11 +96,30 @@ class OpenAITeacher:
         UsageError: the key is missing.
     """
 
-    def __init__(self, model: str, endpoint: Endpoint, attach: Attach) -> None:
+    def __init__(
+        self,
+        model: str,
+        endpoint: Endpoint,
+        attach: Attach,
+        limits: Limits | None = None,
+        purse: Purse | None = None,
+    ) -> None:
+        """Find the endpoint.
+
+        Args:
+            model: Its name for the model.
+            endpoint: Where it is, and how long it may take.
+            attach: Gives the data URL of a picture.
+            limits: Says when an attempt may be sent; None for at once.
+            purse: Counts what attempts cost; None where nobody does.
+        """
         self._model = model
         self._endpoint = endpoint
         self._attach = attach
+        self._limits = limits or Limits(1000)
+        self._purse = purse
         self._client = _client(endpoint)
+        self._transport: Transport | None = None
         self.where = plain_url(str(self._client.base_url))
         self._schema_failures = 0
         host = urlsplit(str(self._client.base_url)).hostname or ""
@@ -86,8 +127,18 @@ class OpenAITeacher:
         # "high" is what `mimicit plan` counts
         self._form = Form(length="max_completion_tokens", detail="high") if newer else Form()
 
+    def body(self, request: Request) -> bytes:
+        """Spell a request as the endpoint is sent it; reads pictures, so not in the event loop."""
+        return encoded_body(request, self._model, self._attach, self._form)
+
+    def batches(self) -> BatchEndpoint:
+        """Give the endpoint's batches."""
+        return BatchEndpoint(self._client, self.where)
+
     async def close(self) -> None:
         """Close the connections."""
+        if self._transport:
+            await self._transport.close()
         await self._client.close()
 
     async def probe(self, request: Request) -> Reply:
@@ -137,28 +188,25 @@ class OpenAITeacher:
             attempt: Sends it once.
             reach: Seconds after which an endpoint that is not there, or fails, is given up.
         """
-        total = self._endpoint.total_timeout
+        course = _Course(self._endpoint.total_timeout)
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(_Passing),
             wait=_Wait(),
-            stop=tenacity.stop_before_delay(total) | _Stop(reach),
+            stop=_Stop(course, reach),
             reraise=True,
         )
         try:
-            async with asyncio.timeout(total):
-                return await retrying(attempt, request)
+            return await retrying(attempt, request, course)
         except _Passing as error:
             raise Unanswered(error.reason, error.detail) from error
-        except TimeoutError as error:
-            raise Unanswered("timeout", f"no reply within {total:g} s") from error
 
-    async def _first_attempt(self, request: Request) -> Reply:
+    async def _first_attempt(self, request: Request, course: _Course) -> Reply:
         """Try in one form after the other, until the endpoint takes one."""
         before = self._form
         refused: set[str] = set()
         while True:
             try:
-                return await self._attempt(request)
+                return await self._attempt(request, course)
             except (_Refused, _Passing) as error:
                 if not self._changed_form(request, error, refused):
                     self._form = before  # it was not why
@@ -187,58 +235,79 @@ class OpenAITeacher:
         self._form = replace(self._form, structured=False)
         return True
 
-    async def _attempt(self, request: Request) -> Reply:
-        body = await asyncio.to_thread(
-            request_body,
-            request,
-            self._model,
-            self._attach,
-            self._form,
-        )
-        model, messages = body.pop("model"), body.pop("messages")
+    async def _attempt(self, request: Request, course: _Course) -> Reply:
+        """Send a request once, when the limits allow it."""
+        tokens = self._purse.tokens(request) if self._purse else (0, 0)
+        attempt = await self._limits.admit(*tokens)
         try:
-            async with asyncio.timeout(self._endpoint.timeout):
-                raw = await self._client.chat.completions.with_raw_response.create(
-                    model=model, messages=messages, extra_body=body
-                )
-            reply = read_completion(raw.http_response.content, request.key, self._model)
-        except (TimeoutError, openai.APITimeoutError) as error:
-            if type(error.__cause__).__name__ == "ConnectTimeout":
-                raise _Passing("connection", "nobody takes the connection") from error
-            detail = f"no reply within {self._endpoint.timeout:g} s"
-            raise _Passing("timeout", detail) from error
-        except openai.APIStatusError as error:
-            return self._from_error(request, error)
-        except openai.APIError as error:
-            cause = cause_of(error)
-            if "CERTIFICATE_VERIFY_FAILED" in cause:
-                raise TeacherError(
-                    f"{self.where} is not trusted: {cause}. If its certificate comes from an "
-                    "authority of one's own, name that one's file in $SSL_CERT_FILE."
-                ) from error
-            raise _Passing("connection", cause) from error
-        except ValueError as error:  # a body that is not what its headers say
-            raise _Passing("garbled", cause_of(error)) from error
-        return reply
+            reply = await self._sent(request, course, attempt)
+        except _Passing as error:
+            attempt.failed(error.reason, error.wait)
+            if error.charged and self._purse:
+                attempt.close()
+                await self._purse.doubt(request)
+            raise
+        except (_Refused, Unanswered):
+            attempt.refused()
+            raise
+        else:
+            attempt.answered(reply.input_tokens, reply.output_tokens)
+            return reply
+        finally:
+            attempt.close()
 
-    def _from_error(self, request: Request, error: openai.APIStatusError) -> Reply:
+    async def _sent(self, request: Request, course: _Course, attempt: Attempt) -> Reply:
+        shown = any(isinstance(part, ImagePart) for m in request.messages for part in m.parts)
+        body = await asyncio.to_thread(self.body, request) if shown else self.body(request)
+        transport = self._transport or await self._connected()
+        seconds = min(self._endpoint.timeout, course.total - course.seconds)
+        course.since = time.monotonic() if course.since is None else course.since
+        try:
+            response = await transport.send(body, seconds)
+        except TimeoutError as error:
+            whole = course.seconds >= course.total
+            detail = f"no reply within {course.total if whole else self._endpoint.timeout:g} s"
+            raise _Passing("timeout", detail, charged=True) from error
+        except NotSent as error:
+            raise _Passing("connection", str(error)) from error
+        except Broken as error:
+            raise _Passing("connection", str(error), charged=True) from error
+        except Untrusted as error:
+            raise TeacherError(
+                f"{self.where} is not trusted: {error}. If its certificate comes from an "
+                "authority of one's own, name that one's file in $SSL_CERT_FILE."
+            ) from error
+        attempt.heard(response.headers)
+        if not 200 <= response.status < 300:
+            return self._from_error(request, response)
+        try:
+            return read_completion(response.content, request.key, self._model)
+        except ValueError as error:  # a body that is not what its status says
+            raise _Passing("garbled", cause_of(error), charged=True) from error
+
+    async def _connected(self) -> Transport:
+        url, headers = await locate(self._client, self._model)
+        self._transport = self._transport or Transport(url, headers)
+        return self._transport
+
+    def _from_error(self, request: Request, response: Response) -> Reply:
         """Sort out an HTTP error: a refusal that counts as a reply, or an exception."""
-        status, response = error.status_code, error.response
-        verdict, message = judge_error(status, response.text)
-        detail = clean(f"{status} {message or response.reason_phrase}")
+        status = response.status
+        verdict, message = judge_error(status, response.content.decode(errors="replace"))
+        detail = clean(f"{status} {message or response.reason}")
         if verdict == "filtered":
             return Reply(request.key, "", "content_filter", self._model, 0, 0)
         if verdict == "no-money":
             raise TeacherError(
                 f"{self.where} says that the money is out: {detail}. Everything that was "
                 "answered is kept; run again when the account has credit."
-            ) from error
+            )
         if verdict == "passing":
             reason = "rate-limited" if status == 429 else f"status-{status}"
-            raise _Passing(reason, detail, retry_after(response.headers, time.time())) from error
+            raise _Passing(reason, detail, retry_after(response.headers, time.time()))
         if verdict == "too-long":
-            raise Unanswered(f"status-{status}", detail) from error
-        raise _Refused(status, detail) from error
+            raise Unanswered(f"status-{status}", detail)
+        raise _Refused(status, detail)
 
     def _hopeless(self, error: "_Refused") -> TeacherError:
         """Say what to do where the endpoint refuses every request."""
@@ -286,7 +355,8 @@ class _Wait(tenacity.wait.wait_base):
 class _Stop(tenacity.stop.stop_base):
     """Stop where another attempt costs more than it promises; one for each request."""
 
-    def __init__(self, reach: float) -> None:
+    def __init__(self, course: _Course, reach: float) -> None:
+        self._course = course
         self._reach = reach
         self._garbled = 0
 
@@ -295,7 +365,9 @@ class _Stop(tenacity.stop.stop_base):
         if error and error.reason == "garbled":
             self._garbled += 1
             return self._garbled >= GARBLED_ATTEMPTS
-        waited = retry_state.seconds_since_start or 0.0
+        waited = self._course.seconds
+        if waited + retry_state.upcoming_sleep >= self._course.total:
+            return True
         if error and error.reason in BROKEN:
             return waited > self._reach / 3
         return error is not None and error.reason == "connection" and waited > self._reach
@@ -307,11 +379,10 @@ def _failure(state: tenacity.RetryCallState) -> _Passing | None:
 
 
 def _client(endpoint: Endpoint) -> openai.AsyncOpenAI:
-    timeout = openai.Timeout(endpoint.timeout, connect=min(CONNECT_SECONDS, endpoint.timeout))
     found: dict[str, Any] = find_endpoint(endpoint.base_url)
     make = openai.AsyncAzureOpenAI if "azure_endpoint" in found else openai.AsyncOpenAI
     try:
-        return make(**found, max_retries=0, timeout=timeout)
+        return make(**found, max_retries=0, timeout=endpoint.timeout)
     except Exception as error:  # of several libraries, and all about settings
         raise UsageError(
             f"the endpoint cannot be used: {cause_of(error)}. Is it one of $SSL_CERT_FILE, "

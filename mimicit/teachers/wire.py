@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import msgspec
+
 from mimicit.config import is_url
 from mimicit.errors import UsageError
-from mimicit.schema import Reply, Request
+from mimicit.schema import ImagePart, Message, Reply, Request
 from mimicit.teachers import Attach
 
 SECRETS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN")
@@ -62,7 +64,13 @@ class Form:
 def request_body(
     request: Request, model: str, attach: Attach, form: Form = Form()
 ) -> dict[str, Any]:
-    """Write a request as the endpoint is sent it, pictures as data URLs.
+    """Give what `encoded_body` writes as a value."""
+    body: dict[str, Any] = json.loads(encoded_body(request, model, attach, form))
+    return body
+
+
+def encoded_body(request: Request, model: str, attach: Attach, form: Form = Form()) -> bytes:
+    """Write a request as the endpoint is sent it, pictures spliced in as the bytes they are.
 
     Args:
         request: What is asked.
@@ -70,24 +78,60 @@ def request_body(
         attach: Gives the data URL of a picture.
         form: What it is to look like.
     """
-    messages = []
-    size = {"detail": form.detail} if form.detail else {}
-    for message in request.messages:
-        parts: list[dict[str, Any]] = [
-            {"type": "text", "text": _HALVES.sub("\ufffd", part)}
-            if isinstance(part, str)
-            else {"type": "image_url", "image_url": {"url": attach(part), **size}}
-            for part in message.parts
-        ]
-        texts = [part["text"] for part in parts if part["type"] == "text"]
-        content = parts if len(texts) < len(parts) else "\n\n".join(texts)
-        messages.append({"role": message.role, "content": content})
-    parameters = {form.length if k == "max_tokens" else k: v for k, v in request.parameters}
-    body: dict[str, Any] = {"model": model, "messages": messages, **parameters}
+    pieces = [b'{"model":', _encode(model), b',"messages":[']
+    *shared, last = request.messages
+    for message in shared:
+        plain = all(isinstance(part, str) for part in message.parts)
+        spelt = [_encoded_once(message)] if plain else _encoded(message, attach, form.detail)
+        pieces += [*spelt, b","]
+    pieces += [*_encoded(last, attach, form.detail), b"]"]
+    for name, value in request.parameters:
+        called = form.length if name == "max_tokens" else name
+        pieces += [b",", _encode(called), b":", _encode(value)]
     if form.structured and request.reply_schema:
-        schema = {"name": "reply", "strict": True, "schema": json.loads(request.reply_schema)}
-        body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return body
+        pieces += [b',"response_format":', _response_format(request.reply_schema)]
+    pieces.append(b"}")
+    return b"".join(pieces)
+
+
+def _encoded(message: Message, attach: Attach, detail: str) -> list[bytes]:
+    """Spell a message as pieces of JSON."""
+    head = [b'{"role":', _encode(message.role), b',"content":']
+    texts = [part for part in message.parts if isinstance(part, str)]
+    if len(texts) == len(message.parts):
+        return [*head, _encode("\n\n".join(texts)), b"}"]
+    size = b'","detail":' + _encode(detail) if detail else b'"'
+    parts = []
+    for part in message.parts:
+        if isinstance(part, str):
+            parts += [b',{"type":"text","text":', _encode(part), b"}"]
+        else:
+            url = attach(part)  # letters that JSON spells as they are
+            parts += [b',{"type":"image_url","image_url":{"url":"', url, size, b"}}"]
+    parts[0] = parts[0].replace(b",", b"[", 1)
+    return [*head, *parts, b"]}"]
+
+
+@functools.lru_cache(maxsize=64)
+def _encoded_once(message: Message) -> bytes:
+    return b"".join(_encoded(message, _no_picture, ""))
+
+
+def _no_picture(_part: ImagePart) -> bytes:
+    raise AssertionError
+
+
+@functools.lru_cache(maxsize=64)
+def _response_format(reply_schema: str) -> bytes:
+    schema = {"name": "reply", "strict": True, "schema": json.loads(reply_schema)}
+    return _encode({"type": "json_schema", "json_schema": schema})
+
+
+def _encode(value: object) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return _HALVES.sub("\ufffd", json.dumps(value, ensure_ascii=False)).encode()
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -112,12 +156,70 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         return None
 
 
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_tokens_details: _Details | None = None
+
+
+class _Message(msgspec.Struct):
+    content: str
+    refusal: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Completion(msgspec.Struct):
+    """A chat completion as nearly all of them are."""
+
+    choices: list[_Choice]
+    usage: _Usage
+    model: str
+
+
+_COMPLETION = msgspec.json.Decoder(_Completion)
+
+
 def read_completion(body: bytes, key: str, model: str) -> Reply:
     """Read a chat completion as the reply to the request with a key.
 
     Raises:
         ValueError: it is something else.
     """
+    try:
+        content = _COMPLETION.decode(body)
+        choice, usage = content.choices[0], content.usage
+        if choice.message.content:
+            details = usage.prompt_tokens_details
+            counts = usage.prompt_tokens, usage.completion_tokens
+            cached = details.cached_tokens if details else 0
+            return _reply(
+                key,
+                choice.message.content,
+                choice.finish_reason,
+                content.model or model,
+                *counts,
+                cached,
+            )
+    except (msgspec.MsgspecError, UnicodeDecodeError, LookupError, RecursionError):
+        pass  # unusual, and perhaps a completion all the same
+    return _read_unusual(body, key, model)
+
+
+def _reply(key: str, text: str, finish: str | None, model: str, *counts: object) -> Reply:
+    sent, received, cached = map(_count, counts)
+    return Reply(key, text, (finish or "stop")[:40], model[:200], sent, received, cached)
+
+
+def _read_unusual(body: bytes, key: str, model: str) -> Reply:
+    """Read a completion in any form that was ever met."""
     try:
         content = json.loads(body)
         choice = content["choices"][0]
@@ -126,14 +228,16 @@ def read_completion(body: bytes, key: str, model: str) -> Reply:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         start = repr(body[:120].decode(errors="replace"))
         raise ValueError(f"no chat completion: {start}") from error
-    finish = _name(choice.get("finish_reason")) or "stop"
+    finish = _name(choice.get("finish_reason"))
     if message.get("refusal") and not message.get("content"):
         finish = "refusal"
     usage = content.get("usage")
     usage = usage if isinstance(usage, dict) else {}
-    counts = [_count(usage.get(f"{name}_tokens")) for name in ("prompt", "completion")]
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
     named = _name(content.get("model")) or model
-    return Reply(key, text, finish[:40], named[:200], *counts)
+    counts = usage.get("prompt_tokens"), usage.get("completion_tokens"), cached
+    return _reply(key, text, finish, named, *counts)
 
 
 def _said(message: dict[str, Any]) -> str:
