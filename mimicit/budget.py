@@ -30,6 +30,9 @@ from mimicit.tokens import (
 UNLIMITED_OUTPUT = 4096
 """Tokens that a reply is taken to hold at most where the prompt sets no `max_tokens`."""
 
+REMEMBERED = 10_000
+"""Requests whose estimates are remembered: each is asked for when it is claimed, and sent."""
+
 Size = Callable[[ImagePart], tuple[int, int]]
 """Gives width and height of a picture before it is fitted, in pixels."""
 
@@ -105,6 +108,7 @@ class Budget:
         self.limit = None if limit is None else round(limit * NANO)
         self._rule = price.image_tokens if price else DEFAULT_IMAGE_TOKENS
         self._lost: dict[str, int] = {}
+        self._estimates: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
         self.before: Spending = journal.spending(account) if price else Spending()
 
@@ -117,6 +121,14 @@ class Budget:
 
     def tokens(self, request: Request) -> tuple[int, int]:
         """Estimate the tokens that a request sends, and the most that its reply holds."""
+        found = self._estimates.get(request.key)
+        if found is None:
+            if len(self._estimates) >= REMEMBERED:
+                self._estimates.clear()
+            found = self._estimates[request.key] = self._count(request)
+        return found
+
+    def _count(self, request: Request) -> tuple[int, int]:
         *shared, last = request.messages
         sent = PRIMING + shared_text_tokens(request.reply_schema)
         sent += sum(self._message(message, shared_text_tokens) for message in shared)

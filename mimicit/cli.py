@@ -319,7 +319,7 @@ def validate(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of a published instruction."""
-    from mimicit.schema import instruction_json_schema
+    from mimicit.tables import instruction_json_schema
 
     print(json.dumps(instruction_json_schema(), indent=2))  # noqa: T201
 

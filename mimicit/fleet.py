@@ -39,6 +39,10 @@ SPARE = 8
 """Requests in hand at most for each that may be sent at once, all others waiting to be tried
 again."""
 
+STEPS = 3
+"""Turns of the event loop that a request is left for before the next is taken up: so it is sent,
+and not only prepared. Prepared all at once, they would be sent late, and answered in a bunch."""
+
 BATCH_CHUNK = 500
 """Requests claimed at once for a batch."""
 
@@ -274,6 +278,8 @@ class Fleet:
                 task = asyncio.create_task(self._settle(request, teacher.answer))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
+                for _ in range(STEPS):
+                    await asyncio.sleep(0)
                 await self._limits.vacancy()
                 if len(tasks) >= SPARE * self._concurrency:
                     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -12,8 +12,8 @@ its Arrow schema, its JSON Schema and its Hugging Face features are derived from
 import functools
 import hashlib
 import json
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, get_args
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -291,14 +291,18 @@ class Request:
     parameters: tuple[tuple[str, Parameter], ...] = ()
     reply_schema: str = ""
     replicate: int = 0
+    _key: str = field(default="", init=False, repr=False, compare=False)
 
     @property
     def key(self) -> str:
         """Hex SHA-256 of all that can change the reply, and of nothing else."""
-        parameters = _json(sorted(self.parameters, key=lambda pair: pair[0]))
-        rest = f"{parameters},{_json_text(self.reply_schema)},{self.replicate}"
-        text = f"[{_json(self.teacher)},[{','.join(map(_spelled, self.messages))}],{rest}]"
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        if not self._key:
+            parameters = _json(sorted(self.parameters, key=lambda pair: pair[0]))
+            rest = f"{parameters},{_json_text(self.reply_schema)},{self.replicate}"
+            text = f"[{_json_text(self.teacher)},[{','.join(map(_spelled, self.messages))}],{rest}]"
+            digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+            object.__setattr__(self, "_key", digest)  # asked for again and again
+        return self._key
 
 
 _json = functools.partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
@@ -442,10 +446,3 @@ class Rejection(Row):
     reason: Text = Field(description="Short and countable, such as `missing-file`.")
     record: str = Field(description="What was turned away: an annotation, image or instruction.")
     detail: str = Field(description="What was found, in words.")
-
-
-def instruction_json_schema() -> dict[str, Any]:
-    """Derive the JSON Schema of a published instruction row."""
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    head["$comment"] = f"mimicit schema version {SCHEMA_VERSION}"
-    return head | Instruction.model_json_schema()

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin
 
 import pyarrow as pa
 
-from mimicit.schema import ImageBytes, ImageRow, Instruction, Links, Rejection, Row
+from mimicit.schema import SCHEMA_VERSION, ImageBytes, ImageRow, Instruction, Links, Rejection, Row
 
 TABLES: dict[str, type[Row]] = {
     "instructions": Instruction,
@@ -112,3 +112,10 @@ def _card_features(model: type[Row]) -> list[dict[str, Any]]:
         else:
             entries.append({"name": name, "dtype": _SCALARS[kind][0]})
     return entries
+
+
+def instruction_json_schema() -> dict[str, Any]:
+    """Derive the JSON Schema of a published instruction row."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    head["$comment"] = f"mimicit schema version {SCHEMA_VERSION}"
+    return head | Instruction.model_json_schema()

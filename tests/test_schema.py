@@ -19,9 +19,8 @@ from mimicit.schema import (
     Message,
     Request,
     Scene,
-    instruction_json_schema,
 )
-from mimicit.tables import TABLES, arrow_schema, card_features
+from mimicit.tables import TABLES, arrow_schema, card_features, instruction_json_schema
 
 ids = st.text(alphabet=string.ascii_letters + string.digits + "._-/~ é", min_size=1, max_size=12)
 

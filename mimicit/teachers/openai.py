@@ -189,6 +189,16 @@ class OpenAITeacher:
             reach: Seconds after which an endpoint that is not there, or fails, is given up.
         """
         course = _Course(self._endpoint.total_timeout)
+        try:
+            return await attempt(request, course)
+        except _Passing as error:
+            first: list[_Passing] = [error]
+
+        async def again() -> Reply:
+            if first:  # tenacity costs more than sending does: it is asked only now
+                raise first.pop()
+            return await attempt(request, course)
+
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(_Passing),
             wait=_Wait(),
@@ -196,7 +206,7 @@ class OpenAITeacher:
             reraise=True,
         )
         try:
-            return await retrying(attempt, request, course)
+            return await retrying(again)
         except _Passing as error:
             raise Unanswered(error.reason, error.detail) from error
 
