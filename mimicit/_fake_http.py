@@ -40,7 +40,8 @@ _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)((?:;[^,;]{1,200})*),", re.IGNO
 class Answer:
     """A response: its content in pieces, and the pause between two of them.
 
-    `missing` bytes are announced and never sent.
+    `missing` bytes are announced and never sent. `billed` are the tokens sent and received that a
+    bill would state.
     """
 
     status: int
@@ -48,6 +49,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     pause: float = 0.0
     missing: int = 0
+    billed: tuple[int, int] = (0, 0)
 
     def head(self, *, keep: bool) -> bytes:
         """Spell the status line and the headers."""
@@ -56,6 +58,26 @@ class Answer:
         fields |= {"Content-Length": str(length), "Connection": "keep-alive" if keep else "close"}
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         return f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}\r\n{lines}\r\n".encode()
+
+
+@dataclass(slots=True)
+class Rule:
+    """A fault that is to come, and when."""
+
+    kind: str
+    times: int | None = None
+    every: int | None = None
+    where: Callable[[Body], bool] | None = None
+    retry_after: float | None = None
+    seconds: float | None = None
+    seen: int = 0
+
+    def strikes(self, body: Body) -> bool:
+        """Count a call, and say whether it is one to meet the fault."""
+        if self.times == 0 or not (self.where is None or self.where(body)):
+            return False
+        self.seen += 1
+        return self.every is None or self.seen % self.every == 0
 
 
 class Refused(Exception):  # noqa: N818  # never reaches a user: it becomes its `answer`
@@ -192,13 +214,18 @@ def success(body: Body, key: str, texts: Sequence[str], kind: str, pause: float)
     elif kind in _SAID:
         said = [_SAID[kind]] * len(texts)
     finish = "length" if kind == "truncate" else "stop"
-    content = json.dumps(completion(body, key, said, finish)).encode()
+    made = completion(body, key, said, finish)
+    usage = made["usage"]
+    billed = usage["prompt_tokens"], usage["completion_tokens"]
+    content = json.dumps(made).encode()
     half = len(content) // 2
     if kind == "drop-midway":
-        return Answer(200, (content[:half],), missing=len(content) - half)
+        return Answer(200, (content[:half],), missing=len(content) - half, billed=billed)
     if kind == "slow":
-        return Answer(200, (b"", *(bytes([byte]) for byte in content)), pause=pause)
+        pieces = (b"", *(bytes([byte]) for byte in content))
+        return Answer(200, pieces, pause=pause, billed=billed)
     if kind == "huge":
         before, _, after = content.rpartition(b"HUGE")  # the model's name comes earlier
-        return Answer(200, (before, *[b"more and more words " * 2500] * 1000, after))
-    return Answer(200, (content,))
+        pieces = (before, *[b"more and more words " * 2500] * 1000, after)
+        return Answer(200, pieces, billed=billed)
+    return Answer(200, (content,), billed=billed)

@@ -21,21 +21,23 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, NoReturn, Self, cast
+from typing import NoReturn, Self, cast
 
+from mimicit import _fake_batch
 from mimicit import _fake_http as http
-from mimicit._fake_http import Answer, Refused
+from mimicit._fake_batch import Batch, Desk
+from mimicit._fake_http import Answer, Refused, Rule
 from mimicit._fake_replies import Body, key_of
+from mimicit._fake_wire import MAX_HEAD_BYTES, HttpRequest, read_request
 
-MAX_HEAD_BYTES = 64 * 2**10
-MAX_BODY_BYTES = 64 * 2**20
 FAULTS = (*http.ERRORS, "hang", "slow", "drop", "drop-midway", "garbage", "html", "empty")
-FAULTS += ("truncate", "refuse", "refuse-text", "huge")
+FAULTS += ("truncate", "refuse", "refuse-text", "huge", *_fake_batch.FAULTS)
 """What `FakeTeacher.fail` can be asked for."""
 
+LINE_FAULTS = frozenset(http.ERRORS) | {"truncate", "refuse", "refuse-text", "empty", "huge"}
+"""Those that may befall a line of a batch, too."""
+
 _CHAT = re.compile(r"(/openai)?/v1/chat/completions|/openai/deployments/[^/]+/chat/completions")
-_REQUEST_LINE = re.compile(r"([A-Z]{1,20}) (/[!-~]*) HTTP/1\.([01])")
-_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Call:
         authorized: Whether the key was right; None where the server asks for none.
         fault: The fault it met, or "".
         status: What it was answered; 0 where nothing was, or not yet.
+        batch: Id of the batch that it is a line of, or "".
     """
 
     number: int
@@ -62,63 +65,7 @@ class Call:
     authorized: bool | None
     fault: str = ""
     status: int = 0
-
-
-@dataclass(slots=True)
-class _Rule:
-    """A fault that is to come, and when."""
-
-    kind: str
-    times: int | None = None
-    every: int | None = None
-    where: Callable[[Body], bool] | None = None
-    retry_after: float | None = None
-    seconds: float | None = None
-    seen: int = 0
-
-    def strikes(self, body: Body) -> bool:
-        """Count a call, and say whether it is one to meet the fault."""
-        if self.times == 0 or not (self.where is None or self.where(body)):
-            return False
-        self.seen += 1
-        return self.every is None or self.seen % self.every == 0
-
-
-class _Request(NamedTuple):
-    method: str
-    path: str
-    headers: dict[str, str]
-    content: bytes
-    keep: bool
-
-
-async def _read(reader: StreamReader, writer: StreamWriter) -> _Request:
-    """Read one request; raises `Refused`, or EOFError where the client has gone."""
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.LimitOverrunError:
-        raise Refused(431, "The header is too large.") from None
-    first, *lines = head[:-4].decode("latin-1").split("\r\n")
-    start = _REQUEST_LINE.fullmatch(first)
-    fields = [_FIELD.fullmatch(line) for line in lines]
-    if start is None or None in fields or len(fields) > 100:
-        raise Refused(400, "The request line or a header is malformed, or there are too many.")
-    headers: dict[str, str] = {}
-    for found in filter(None, fields):
-        name, value = found[1].lower(), found[2].rstrip(" \t")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    length = headers.get("content-length", "" if start[1] == "POST" else "0")
-    if "transfer-encoding" in headers or not length:
-        raise Refused(411, "A Content-Length is required.")
-    if not re.fullmatch("[0-9]{1,15}", length):
-        raise Refused(400, "The Content-Length is malformed.")
-    if int(length) > MAX_BODY_BYTES:
-        raise Refused(413, f"The body is larger than {MAX_BODY_BYTES:,} bytes.")
-    if headers.get("expect", "").lower() == "100-continue":
-        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    content = await reader.readexactly(int(length))
-    keep = start[3] == "1" and "close" not in headers.get("connection", "").lower()
-    return _Request(start[1], start[2], headers, content, keep)
+    batch: str = ""
 
 
 class FakeTeacher:
@@ -140,6 +87,7 @@ class FakeTeacher:
             pictures. It runs in the server's thread and should not take long.
         rate_headers: Whether answers carry `x-ratelimit-…` headers.
         on_call: Is told of each call when it arrives, in the server's thread.
+        batch_seconds: How long a batch takes.
     """
 
     def __init__(  # noqa: PLR0913  # what a server can be told, by keyword
@@ -154,6 +102,7 @@ class FakeTeacher:
         reply: Callable[[Body], str] | None = None,
         rate_headers: bool = True,
         on_call: Callable[[Call], None] | None = None,
+        batch_seconds: float = 0.1,
     ) -> None:
         if schema not in http.SCHEMA_MODES:
             raise ValueError(f"schema is one of {', '.join(http.SCHEMA_MODES)}, not {schema!r}")
@@ -162,10 +111,12 @@ class FakeTeacher:
         self._models = None if models is None else tuple(models)
         self._rate_headers, self._on_call = rate_headers, on_call
         self._lock = threading.RLock()  # `where` may look at `calls`
-        self._rules: list[_Rule] = []
+        self._rules: list[Rule] = []
         self._calls: list[Call] = []
         self._active: set[int] = set()
         self._peak = self._answered = 0
+        self._billed = (0, 0)
+        self._desk = Desk(self._answer_line, self._befalls, batch_seconds)
         self._talks: dict[asyncio.Task[None], StreamWriter] = {}
         self._thread: threading.Thread | None = None
 
@@ -178,14 +129,30 @@ class FakeTeacher:
 
     @property
     def calls(self) -> list[Call]:
-        """The chat-completion calls so far, in order of arrival."""
+        """The chat-completion calls so far, lines of batches among them, in order of arrival."""
         with self._lock:
             return list(self._calls)
 
     @property
     def count(self) -> int:
-        """How many chat-completion calls arrived, whatever became of them."""
-        return len(self._calls)
+        """How many chat-completion calls arrived, whatever became of them; without batches."""
+        with self._lock:
+            return sum(not call.batch for call in self._calls)
+
+    @property
+    def billed(self) -> tuple[int, int]:
+        """Tokens sent and received that a bill for the live calls would state."""
+        return self._billed
+
+    @property
+    def batch_billed(self) -> tuple[int, int]:
+        """The same for the lines of batches."""
+        return self._desk.billed()
+
+    @property
+    def batches(self) -> list[Batch]:
+        """The batches so far, oldest first."""
+        return self._desk.batches()
 
     @property
     def answered(self) -> int:
@@ -226,7 +193,7 @@ class FakeTeacher:
         if any(number is not None and number < least for number, least in given):
             raise ValueError("times and every must be at least 1, retry_after and seconds 0")
         with self._lock:
-            self._rules.append(_Rule(kind, times, every, where, retry_after, seconds))
+            self._rules.append(Rule(kind, times, every, where, retry_after, seconds))
 
     def mend(self) -> None:
         """Drop all faults; calls that met one already are not helped."""
@@ -291,7 +258,7 @@ class FakeTeacher:
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> bool:
         """Answer one request; say whether the connection goes on."""
         try:
-            request = await _read(reader, writer)
+            request = await read_request(reader, writer)
         except Refused as refused:
             writer.write(refused.answer.head(keep=False) + b"".join(refused.answer.pieces))
             writer.write_eof()
@@ -303,19 +270,46 @@ class FakeTeacher:
         path = request.path.partition("?")[0]
         if request.method == "POST" and _CHAT.fullmatch(path):
             return await self._complete(request, reader, writer)
-        answer = self._browse(request.method, path, request.headers)
+        answer = self._browse(request)
         writer.write(answer.head(keep=request.keep) + answer.pieces[0])
         await writer.drain()
         return request.keep and request.method != "HEAD"
 
-    def _browse(self, method: str, path: str, headers: dict[str, str]) -> Answer:
-        if self._authorized(headers) is False:
+    def _browse(self, request: HttpRequest) -> Answer:
+        path = request.path.partition("?")[0]
+        if self._authorized(request.headers) is False:
             return Refused(*http.ERRORS["401"]).answer
-        if (method, path) != ("GET", "/v1/models"):
-            return Refused(404, f"Unknown request URL: {method} {path}", "unknown_url").answer
+        if self._desk.serves(path):
+            try:
+                return self._desk.handle(request)
+            except Refused as refused:
+                return refused.answer
+        if (request.method, path) != ("GET", "/v1/models"):
+            return Refused(
+                404, f"Unknown request URL: {request.method} {path}", "unknown_url"
+            ).answer
         names = ("fake-teacher",) if self._models is None else self._models
         listed = [{"id": name, "object": "model", "created": 0, "owned_by": "me"} for name in names]
         return Answer(200, (json.dumps({"object": "list", "data": listed}).encode(),))
+
+    def _befalls(self, kind: str) -> bool:
+        """Tell whether a fault befalls a batch, and use it up."""
+        with self._lock:
+            for rule in self._rules:
+                if rule.kind == kind and rule.strikes({}):
+                    rule.times = None if rule.times is None else rule.times - 1
+                    return True
+        return False
+
+    def _answer_line(self, body: bytes, batch: str) -> tuple[Answer, tuple[int, int]]:
+        """Answer a line of a batch as if it had come live."""
+        request = HttpRequest("POST", "/v1/chat/completions", {}, body, keep=True)
+        call, rule, answer = self._arrive(request, batch)
+        rule = rule if rule and rule.kind in LINE_FAULTS else None
+        answer = answer or self._write(request, call, rule)
+        with self._lock:
+            self._calls[call.number - 1] = replace(call, status=answer.status)
+        return answer, answer.billed
 
     def _authorized(self, headers: dict[str, str]) -> bool | None:
         if self._api_key is None:
@@ -324,7 +318,7 @@ class FakeTeacher:
         return given in {self._api_key, f"Bearer {self._api_key}"}
 
     async def _complete(
-        self, request: _Request, reader: StreamReader, writer: StreamWriter
+        self, request: HttpRequest, reader: StreamReader, writer: StreamWriter
     ) -> bool:
         call, rule, answer = self._arrive(request)
         self._active.add(call.number)
@@ -343,11 +337,13 @@ class FakeTeacher:
             self._active.discard(call.number)
         return request.keep and not answer.missing
 
-    def _arrive(self, request: _Request) -> tuple[Call, _Rule | None, Answer | None]:
+    def _arrive(
+        self, request: HttpRequest, batch: str = ""
+    ) -> tuple[Call, Rule | None, Answer | None]:
         """Record a call, with the fault it is to meet or the error it deserves."""
         headers = dict(request.headers)
         headers |= {name: "[hidden]" for name in ("authorization", "api-key") if name in headers}
-        authorized = self._authorized(request.headers)
+        authorized = None if batch else self._authorized(request.headers)
         answer = Refused(*http.ERRORS["401"]).answer if authorized is False else None
         body: Body = {}
         rule = None
@@ -361,17 +357,18 @@ class FakeTeacher:
         key, fault = key_of(body), rule.kind if rule else ""
         with self._lock:
             number = len(self._calls) + 1
-            call = Call(number, key, body, request.path, headers, authorized, fault)
+            call = Call(number, key, body, request.path, headers, authorized, fault, batch=batch)
             self._calls.append(call)
         if self._on_call is not None:
             self._on_call(call)
         return call, rule, answer
 
-    def _strike(self, body: Body) -> _Rule | None:
+    def _strike(self, body: Body) -> Rule | None:
         """Find the fault that a call is to meet. Every rule counts the call, one is used up."""
         with self._lock:
             try:
-                striking = [rule for rule in self._rules if rule.strikes(body)]
+                live = [rule for rule in self._rules if rule.kind not in _fake_batch.FAULTS]
+                striking = [rule for rule in live if rule.strikes(body)]
             except Exception as error:
                 raise Refused(500, f"where(…) raised {error!r}", kind="fake_teacher") from error
             for rule in striking[:1]:
@@ -379,9 +376,9 @@ class FakeTeacher:
                 return rule
         return None
 
-    def _write(self, request: _Request, call: Call, rule: _Rule | None) -> Answer:
+    def _write(self, request: HttpRequest, call: Call, rule: Rule | None) -> Answer:
         """Write the answer to a call that is in order, as its fault has it."""
-        rule = rule or _Rule("")
+        rule = rule or Rule("")
         rates = http.rates(call.body, len(self._active), failed=rule.kind in http.ERRORS)
         rates = rates if self._rate_headers else {}
         if failed := http.failure(rule.kind, rule.retry_after, rates):
@@ -400,6 +397,8 @@ class FakeTeacher:
     async def _send(self, call: Call, answer: Answer, writer: StreamWriter, *, keep: bool) -> None:
         with self._lock:
             self._calls[call.number - 1] = replace(call, status=answer.status)
+            sent, received = answer.billed
+            self._billed = self._billed[0] + sent, self._billed[1] + received
         rest = answer.head(keep=keep and not answer.missing)
         for piece in answer.pieces[:-1]:
             writer.write(rest + piece)
@@ -430,16 +429,18 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0 for any free one")
     parser.add_argument("--latency", type=float, default=0.05, help="seconds before each answer")
     parser.add_argument("--schema", choices=http.SCHEMA_MODES, default="obey")
+    parser.add_argument("--batch-seconds", type=float, default=1, help="how long a batch takes")
     parser.add_argument("--count-file", type=Path, help="gets a line a call: its key and its fault")
     given = parser.parse_args()
 
     def note(call: Call) -> None:
         with given.count_file.open("a") as file:  # anew each time: it may be moved away
-            file.write(f"{call.key} {call.fault or '-'}\n")
+            file.write(f"{call.key} {'batch' if call.batch else call.fault or '-'}\n")
 
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, _stop)
     options = {"port": given.port, "latency": given.latency, "schema": given.schema}
+    options["batch_seconds"] = given.batch_seconds
     with FakeTeacher(**options, on_call=note if given.count_file else None) as server:
         print(server.base_url, flush=True)  # noqa: T201
         threading.Event().wait()

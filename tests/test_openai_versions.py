@@ -20,6 +20,7 @@ from test_teacher import (
     answer,
     bare_environment,  # noqa: F401  # used by every test
     error,
+    frozen_imports,  # noqa: F401  # used by every test
     in_turn,
     probe,
     scripted,

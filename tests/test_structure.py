@@ -18,6 +18,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "stored video boxes",
         "config frames",
         "decoding media_cache checks encoders neighbours nouns progress directory _fake_http",
+        "_fake_wire",
+        "_fake_batch",
         "_decoder footage prompts replies prices journal_file testing",
         "facts generators teachers journal_writer catalogue image_store",
         "context_linker spool writer journal",

@@ -27,7 +27,15 @@ from mimicit.schema import ImagePart, Reply, Request
 from mimicit.teachers import Attach, Purse, Unanswered
 from mimicit.teachers.batch import BatchEndpoint
 from mimicit.teachers.limits import Attempt, Limits
-from mimicit.teachers.transport import Broken, NotSent, Response, Transport, Untrusted, locate
+from mimicit.teachers.transport import (
+    MAX_REPLY_BYTES,
+    Broken,
+    NotSent,
+    Response,
+    Transport,
+    Untrusted,
+    locate,
+)
 from mimicit.teachers.wire import (
     Form,
     cause_of,
@@ -74,7 +82,8 @@ class _Course:
     Attributes:
         total: Seconds it may take, from when it was first sent: what it waits for before that is
             not the endpoint's doing.
-        since: When that was, by the monotonic clock; None where it was not sent yet.
+        since: When that was, by the monotonic clock, plus what it waited to be admitted since
+            then; None where it was not sent yet.
     """
 
     total: float
@@ -248,7 +257,10 @@ class OpenAITeacher:
     async def _attempt(self, request: Request, course: _Course) -> Reply:
         """Send a request once, when the limits allow it."""
         tokens = self._purse.tokens(request) if self._purse else (0, 0)
+        asked = time.monotonic()
         attempt = await self._limits.admit(*tokens)
+        if course.since is not None:
+            course.since += time.monotonic() - asked
         try:
             reply = await self._sent(request, course, attempt)
         except _Passing as error:
@@ -277,7 +289,7 @@ class OpenAITeacher:
         except TimeoutError as error:
             whole = course.seconds >= course.total
             detail = f"no reply within {course.total if whole else self._endpoint.timeout:g} s"
-            raise _Passing("timeout", detail, charged=True) from error
+            raise _Passing("timeout", detail, charged=seconds > 0) from error
         except NotSent as error:
             raise _Passing("connection", str(error)) from error
         except Broken as error:
@@ -290,6 +302,9 @@ class OpenAITeacher:
         attempt.heard(response.headers)
         if not 200 <= response.status < 300:
             return self._from_error(request, response)
+        if not response.whole:
+            detail = f"a reply of more than {MAX_REPLY_BYTES:,} bytes"
+            raise _Passing("garbled", detail, charged=True)
         try:
             return read_completion(response.content, request.key, self._model)
         except ValueError as error:  # a body that is not what its status says

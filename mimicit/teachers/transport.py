@@ -8,13 +8,13 @@ and headers are those of all others. So keys, organisations, Azure's deployments
 import asyncio
 import contextlib
 import importlib
+import math
 import os
 import ssl
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 import openai
@@ -36,6 +36,14 @@ and a request that meets that moment is lost."""
 OWN_HEADERS = frozenset({"host", "content-length", "content-type", "accept-encoding", "connection"})
 """Headers of the package's request that belong to its body or its connection."""
 
+SHARED_HEADERS = frozenset({"accept", "content-type", "user-agent"})
+"""Headers that a host may see to which another one redirects: none that may hold a key."""
+
+_REDIRECTING = frozenset({301, 302, 303, 307, 308})
+
+REDIRECTS = 5
+"""How often a redirect is followed; the answer to the next one is the answer."""
+
 
 class NotSent(Exception):  # noqa: N818  # a reason to try again
     """No connection was made."""
@@ -51,12 +59,17 @@ class Untrusted(Exception):  # noqa: N818  # becomes a TeacherError
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back: its status, headers (names in any case) and content."""
+    """What came back: its status, headers (names in any case) and content.
+
+    Attributes:
+        whole: Whether the content is all there; else it goes on beyond MAX_REPLY_BYTES.
+    """
 
     status: int
     headers: Mapping[str, str]
     content: bytes
     reason: str
+    whole: bool
 
 
 class _Captured(Exception):  # noqa: N818  # ends the package's attempt to send
@@ -75,7 +88,11 @@ async def locate(client: openai.AsyncOpenAI, model: str) -> tuple[str, dict[str,
         found.append(request)
         raise _Captured
 
-    http = openai.DefaultAsyncHttpxClient(event_hooks={"request": [capture]})
+    http = openai.DefaultAsyncHttpxClient(
+        event_hooks={"request": [capture]},
+        trust_env=False,  # as nothing is sent, neither proxies nor certificates need be looked for
+        verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+    )
     try:
         once = client.with_options(http_client=http)
         with contextlib.suppress(openai.APIConnectionError, _Captured):
@@ -106,17 +123,13 @@ class Transport:
             url: Where to; user and password in it are not sent (`headers` have them).
             headers: Sent with every request.
         """
-        parts = urlsplit(url)
-        plain = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-        self._url = yarl.URL(plain, encoded=True)
-        self._proxy = _proxy(parts.scheme, parts.hostname or "")
+        self._url = yarl.URL(url, encoded=True).with_user(None)
+        self._headers = dict(headers)
+        self._proxy = _proxy(self._url)
+        self._trust: ssl.SSLContext | None = None
+        self._ssl = self._context(self._url, self._proxy)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0,
-                ssl=_trusted() if parts.scheme == "https" else True,
-                keepalive_timeout=KEEP_SECONDS,
-            ),
-            headers=headers,
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
         )
@@ -131,20 +144,28 @@ class Transport:
         Raises:
             TimeoutError: it took too long.
             NotSent: no connection was made.
-            Broken: the connection was lost, or what came is no HTTP, or too much.
+            Broken: the connection was lost, or what came is no HTTP.
             Untrusted: the endpoint's certificate is not trusted.
         """
+        # ends before the timeout does, and to the moment: so it is known that nothing was sent
         connecting = min(CONNECT_SECONDS, 0.9 * timeout)
-        limit = aiohttp.ClientTimeout(total=None, sock_connect=connecting)
+        limit = aiohttp.ClientTimeout(total=None, connect=connecting, ceil_threshold=math.inf)
         try:
             async with (
                 asyncio.timeout(timeout),
                 self._session.post(
-                    self._url, data=_Body(body), proxy=self._proxy, timeout=limit
+                    self._url,
+                    data=_Body(body),
+                    headers=self._headers,
+                    proxy=self._proxy,
+                    ssl=self._ssl,
+                    timeout=limit,
+                    allow_redirects=False,
                 ) as response,
             ):
-                content = await _read(response)
-                return Response(response.status, response.headers, content, response.reason or "")
+                if response.status in _REDIRECTING:
+                    return await self._redirected(response, body, limit)
+                return await _read(response)
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
             cause = cause_of(error)
             raise (Untrusted if "CERTIFICATE_VERIFY_FAILED" in cause else NotSent)(cause) from error
@@ -157,6 +178,58 @@ class Transport:
                 raise
             raise Broken(cause_of(error)) from error
 
+    async def _redirected(
+        self, response: aiohttp.ClientResponse, body: bytes, limit: aiohttp.ClientTimeout
+    ) -> Response:
+        """Follow a redirect as the package's HTTP library does, but give no key to other hosts."""
+        method = "POST"
+        for _ in range(REDIRECTS):
+            url = _target(response)
+            if not url:
+                break
+            response.release()
+            method = method if response.status in {307, 308} else "GET"
+            own = _may_know(url, self._url)
+            proxy = _proxy(url)
+            response = await self._session.request(
+                method,
+                url,
+                data=_Body(body) if method == "POST" else None,
+                headers={n: v for n, v in self._headers.items() if own or n in SHARED_HEADERS},
+                proxy=proxy,
+                ssl=self._context(url, proxy),
+                timeout=limit,
+                allow_redirects=False,
+            )
+        async with response:
+            return await _read(response)
+
+    def _context(self, url: yarl.URL, proxy: yarl.URL | None) -> ssl.SSLContext | bool:
+        if "https" not in {url.scheme, proxy.scheme if proxy else ""}:
+            return True
+        self._trust = self._trust or _trusted()
+        return self._trust
+
+
+def _target(response: aiohttp.ClientResponse) -> yarl.URL | None:
+    """Say where a response redirects to; None where it does not, or to what is no web address."""
+    place = response.headers.get("location", "")
+    if response.status not in _REDIRECTING or not place:
+        return None
+    try:
+        url = response.url.join(yarl.URL(place)).with_user(None)
+    except ValueError:
+        return None
+    return url if url.scheme in {"http", "https"} and url.host else None
+
+
+def _may_know(url: yarl.URL, own: yarl.URL) -> bool:
+    """Tell whether a URL is of the endpoint itself, or of the same host by TLS."""
+    if url.origin() == own.origin():
+        return True
+    upgraded = (own.scheme, url.scheme) == ("http", "https")
+    return upgraded and url.host == own.host and url.is_default_port() and own.is_default_port()
+
 
 class _Body(aiohttp.payload.BytesPayload):
     """A body that is sent as it is, however long: aiohttp warns of those above 1 MiB."""
@@ -166,14 +239,20 @@ class _Body(aiohttp.payload.BytesPayload):
         self._size = len(value)
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+async def _read(response: aiohttp.ClientResponse) -> Response:
+    """Read what came, up to a bound; that of an error as far as it comes."""
     pieces, size = [], 0
-    async for piece in response.content.iter_any():
-        size += len(piece)
-        if size > MAX_REPLY_BYTES:
-            raise Broken(f"a reply of more than {MAX_REPLY_BYTES:,} bytes")
-        pieces.append(piece)
-    return b"".join(pieces)
+    try:
+        async for piece in response.content.iter_any():
+            pieces.append(piece)
+            size += len(piece)
+            if size > MAX_REPLY_BYTES:
+                break
+    except (aiohttp.ClientError, OSError) as error:
+        if response.status < 400 or isinstance(error, TimeoutError):
+            raise
+    whole, reason = size <= MAX_REPLY_BYTES, response.reason or ""
+    return Response(response.status, response.headers, b"".join(pieces), reason, whole)
 
 
 def _trusted() -> ssl.SSLContext:
@@ -195,15 +274,18 @@ def _trusted() -> ssl.SSLContext:
     return found
 
 
-def _proxy(scheme: str, host: str) -> yarl.URL | None:
-    """Find the proxy that the environment names for a host.
+def _proxy(target: yarl.URL) -> yarl.URL | None:
+    """Find the proxy that the environment names for a URL.
 
     Raises:
         UsageError: it cannot be used.
     """
     proxies = urllib.request.getproxies()
-    named = proxies.get(scheme) or proxies.get("all")
-    if not named or urllib.request.proxy_bypass(host):
+    named = proxies.get(target.scheme) or proxies.get("all")
+    host = target.host or ""
+    spelt = f"[{host}]" if ":" in host else host
+    forms = host, f"{spelt}:{target.port}"  # $NO_PROXY may name a port, or an address in brackets
+    if not named or any(map(urllib.request.proxy_bypass, forms)):
         return None
     named = named if "://" in named else f"http://{named}"
     with contextlib.suppress(ValueError):
