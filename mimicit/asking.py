@@ -31,15 +31,14 @@ def ask(  # noqa: PLR0913  # what is asked, where, how, and how much there is of
     batch: bool = False,
     teacher: str = "",
 ) -> Asked:
-    """Ask for every missing reply, `concurrency` at once, and return when all have been tried.
+    """Ask for every missing reply, `concurrency` at once; return when all have been tried.
 
     Args:
-        walk: Walks the requests; called again while replies bring new ones (re-asking), or
-            while another build is asking for some of them.
+        walk: Walks the requests; called again while there may be more to ask.
         journal: Where replies are looked up and kept.
-        open_teacher: Makes the teacher, in the thread and event loop that it is used in.
+        open_teacher: Makes the teacher, in the event loop that it is used in.
         budget: What requests cost, and what they may.
-        limits: Those that the teacher keeps; looked at to say what is waited for.
+        limits: Those that the teacher keeps.
         concurrency: Requests under way at once.
         rounds: How often new replies may bring new requests.
         total: About how many requests there are, for the time of arrival.
@@ -48,9 +47,9 @@ def ask(  # noqa: PLR0913  # what is asked, where, how, and how much there is of
         teacher: Who is asked: what replies are kept under.
 
     Raises:
-        TeacherError: the endpoint cannot be used; what was answered is kept.
-        BudgetExceeded: the next request does not fit into the budget; what was answered is kept.
-        MimicitError: the journal or a picture failed; what was answered is kept.
+        TeacherError: the endpoint cannot be used. What was answered is kept in any case.
+        BudgetExceeded: the next request does not fit into the budget.
+        MimicitError: the journal or a picture failed.
         UsageError: there is no key, or a prompt fails.
     """
     fleet = Fleet(

@@ -26,7 +26,8 @@ LOOK_SECONDS = 0.2
 """How long a walk goes on for more requests once it has found one."""
 
 SETTLING_SECONDS = 0.5
-"""How long to wait for a request under way to end, where the budget allows no more at once."""
+"""How long to wait for a request under way to end, which frees what it did not use of the money
+that was set aside for it, before looking again."""
 
 Look = Callable[[], tuple[list[Request], int]]
 """Looks a scene up: its requests without a reply, and how many have one."""
@@ -57,6 +58,7 @@ class Feed:
         *,
         chunk: int,
         rounds: int,
+        batch: bool,
     ) -> None:
         """Prepare to walk.
 
@@ -67,12 +69,13 @@ class Feed:
             show: Is told how many more requests need not be asked any more.
             chunk: Requests that are claimed at once.
             rounds: How often new replies may bring new requests.
+            batch: Whether nothing is answered before the walk has ended.
         """
         self.known = self.elsewhere = 0
         self.leapt = False
         self.batches: set[str] = set()
         self._walk, self._journal, self._budget, self._show = walk, journal, budget, show
-        self._chunk, self._rounds = chunk, rounds
+        self._chunk, self._rounds, self._batch = chunk, rounds, batch
         self._under_way: set[str] = set()
         self._failed: set[str] = set()
         self._kept_back: dict[str, Request] = {}
@@ -184,7 +187,12 @@ class Feed:
             self._kept_back = {key: chosen[key] for key in keys[place:]}
             keys = keys[:place]
             if not ours:
-                self._wait_for_money()
+                self._refuse_to_go_on()
+            if self._batch:  # what is claimed has to be handed in first
+                self._kept_back, self._stream = {}, iter(())
+                self.elsewhere += 1
+            elif not ours:
+                self._change.wait(SETTLING_SECONDS)
         for key in keys:
             if key not in ours:
                 self._leave(key)
@@ -200,15 +208,14 @@ class Feed:
         batch = self._journal.read(lambda database: batch_log.holding(database, key))
         self.batches |= {batch} if batch else set()
 
-    def _wait_for_money(self) -> None:
-        """Wait until a request ends, which frees what it did not use of what was set aside.
+    def _refuse_to_go_on(self) -> None:
+        """End the run where nothing is under way whose end would free money.
 
         Raises:
-            BudgetExceeded: none is under way any more, here or in another build.
+            BudgetExceeded: nothing is, here or in another build.
         """
         if not self._under_way and not self._journal.spending(self._budget.account).held:
             raise self._budget.exceeded()
-        self._change.wait(SETTLING_SECONDS)
 
 
 def _blocks(items: Iterable[T], size: int) -> Iterator[list[T]]:

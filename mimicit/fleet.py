@@ -109,7 +109,9 @@ class Fleet:
         self._events: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._batch = batch
         chunk = BATCH_CHUNK if batch else concurrency
-        self._feed = Feed(walk, journal, budget, self._show, chunk=chunk, rounds=rounds)
+        self._feed = Feed(
+            walk, journal, budget, self._show, chunk=chunk, rounds=rounds, batch=batch
+        )
         self._batches = Batches(
             journal, budget, teacher, self._opened, self._bought, self._failed, self._feed.returned
         )

@@ -139,9 +139,9 @@ def test_a_refused_batch_ends_the_run_with_all_put_back(dozen: Path, asking: Ask
 
 def test_a_budget_holds_for_batches_too(dozen: Path, asking: Asking, prices: Path) -> None:
     with pytest.raises(BudgetExceeded):
-        by_batch(asking, dozen, prices=prices, budget_usd=0.06)
+        by_batch(asking, dozen, prices=prices, budget_usd=0.03)
     assert 1 < len(committed(asking.journal)) < 12
-    assert account(asking).gone / NANO <= 0.06
+    assert account(asking).gone / NANO <= 0.03
     by_batch(asking, dozen, prices=prices, budget_usd=1)
     assert set(asked_how_often(asking.server).values()) == {1}
 

@@ -232,7 +232,8 @@ def test_version_2_of_the_package_serves_alike(tmp_path: Path) -> None:
         command, env=environment, check=True, capture_output=True, text=True
     ).stdout
     assert shown.startswith("2.")
-    tests = [f"tests/test_{name}.py" for name in ("teacher", "wire", "openai_versions")]
+    names = ("teacher", "wire", "openai_versions", "transport", "charges")
+    tests = [f"tests/test_{name}.py" for name in names]
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True

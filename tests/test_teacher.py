@@ -432,16 +432,6 @@ def test_what_the_model_will_not_say_is_a_reply(
     assert server.count == 2
 
 
-def test_64_answers_are_under_way_at_once() -> None:
-    async def use(teacher: OpenAITeacher) -> list[Reply]:
-        return await asyncio.gather(*(teacher.answer(request(f"cat {n}")) for n in range(64)))
-
-    with FakeTeacher(latency=0.5) as server:
-        replies = teach(server.base_url, use)
-        assert [reply.key for reply in replies] == [request(f"cat {n}").key for n in range(64)]
-        assert server.peak > 32
-
-
 def test_what_is_given_up_leaves_nothing_open(server: FakeTeacher) -> None:
     server.fail("hang", times=8)
 

@@ -23,6 +23,7 @@ from test_teacher import (
     frozen_imports,  # noqa: F401  # used by every test
     nobody,  # noqa: F401  # a fixture
     request,
+    teach,
 )
 
 from mimicit.config import Endpoint
@@ -32,6 +33,7 @@ from mimicit.teachers import Unanswered, transport
 from mimicit.teachers.limits import Limits
 from mimicit.teachers.openai import GARBLED_ATTEMPTS, OpenAITeacher
 from mimicit.teachers.wire import request_body
+from mimicit.testing import FakeTeacher
 
 OK = b'{"choices":[{"message":{"content":"yes"}}],"model":"served"}'
 PICTURE = b"data:image/png;base64,QUJD"
@@ -180,6 +182,16 @@ def test_one_connection_serves_one_request_after_the_other() -> None:
     with serving(yes) as own:
         assert len(ask(own.url, times=20)) == 20
         assert own.connections == 1
+
+
+def test_64_answers_are_under_way_at_once() -> None:
+    async def use(teacher: OpenAITeacher) -> list[Reply]:
+        return await asyncio.gather(*(teacher.answer(request(f"cat {n}")) for n in range(64)))
+
+    with FakeTeacher(latency=0.5) as server:
+        replies = teach(server.base_url, use)
+        assert [reply.key for reply in replies] == [request(f"cat {n}").key for n in range(64)]
+        assert server.peak > 32
 
 
 def test_a_connection_that_was_closed_while_idle_is_no_failure() -> None:
@@ -399,5 +411,5 @@ def test_a_proxy_that_refuses_is_told_without_its_password(monkeypatch: pytest.M
     with serving(lambda handler: handler.say(407)) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//me:pa55word@"))
         with pytest.raises(Unanswered, match="407") as told:
-            ask("https://far.example/v1", total_timeout=0.3)
+            ask("https://far.example/v1", total_timeout=1.0)
     assert "pa55word" not in str(told.value)

@@ -193,6 +193,35 @@ def test_a_reply_is_kept_whatever_the_usage(usage: Any) -> None:
     assert [(type(n), n) for n in (reply.input_tokens, reply.output_tokens)] == [(int, 0)] * 2
 
 
+@pytest.mark.parametrize(
+    ("details", "cached"),
+    [
+        *(({"cached_tokens": n}, n) for n in (0, 7)),
+        *(({"cached_tokens": n}, 0) for n in (None, "7", -7)),
+        *((details, 0) for details in ({}, None, [7])),
+    ],
+)
+def test_tokens_of_a_providers_cache_are_counted(details: Any, cached: int) -> None:
+    usage = {"prompt_tokens": 12, "completion_tokens": 3, "prompt_tokens_details": details}
+    reply = read(completion({"content": "yes"}, usage=usage))
+    counts = reply.input_tokens, reply.output_tokens, reply.cached_tokens
+    assert counts == (12, 3, cached)
+
+
+@pytest.mark.parametrize("message", [{"content": "yes"}, {"content": "yes", "refusal": "no"}])
+@pytest.mark.parametrize("finish", ["length", "", None])
+@pytest.mark.parametrize("name", ["served", ""])
+def test_what_is_no_json_elsewhere_does_not_change_a_reply(
+    message: dict[str, Any], finish: str | None, name: str
+) -> None:
+    choice = {"message": message, "finish_reason": finish}
+    usage: dict[str, Any] = {"prompt_tokens": 12, "completion_tokens": 3, "cost": None}
+    usage["prompt_tokens_details"] = {"cached_tokens": 2}
+    body = json.dumps({"model": name, "choices": [choice], "usage": usage}).encode()
+    for odd in (b"NaN", rb'"\ud83d"'):
+        assert read(body.replace(b'"cost": null', b'"cost": ' + odd)) == read(body)
+
+
 def test_missing_names_are_filled_in_and_long_ones_cut() -> None:
     assert read(b'{"choices":[{"message":{"content":"a"}}]}') == Reply(
         "k", "a", "stop", "asked", 0, 0
