@@ -43,6 +43,9 @@ STEPS = 3
 """Turns of the event loop that a request is left for before the next is taken up: so it is sent,
 and not only prepared. Prepared all at once, they would be sent late, and answered in a bunch."""
 
+COMMIT_SECONDS = 0.002
+"""How long to wait before looking again whether replies are on the disk."""
+
 BATCH_CHUNK = 500
 """Requests claimed at once for a batch."""
 
@@ -119,7 +122,7 @@ class Fleet:
         self._main: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._shown = 0
-        self._in_a_row = 0
+        self._in_a_row = self._committing = 0
         self._teacher: Teacher | None = None
         self._probed = False
 
@@ -283,6 +286,8 @@ class Fleet:
                 for _ in range(STEPS):
                     await asyncio.sleep(0)
                 await self._limits.vacancy()
+                while self._uncommitted():
+                    await asyncio.sleep(COMMIT_SECONDS)
                 if len(tasks) >= SPARE * self._concurrency:
                     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.gather(*tasks)
@@ -291,6 +296,15 @@ class Fleet:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _uncommitted(self) -> bool:
+        """Tell whether so much is on its way to the disk that a crash could lose too much."""
+        spare = self._concurrency // 8
+        under_way = self._limits.under_way + self._committing
+        return self._committing > spare and under_way >= self._concurrency + spare
+
+    def _committed(self, _: object) -> None:
+        self._committing -= 1
+
     async def _settle(
         self, request: Request, answer: Callable[[Request], Awaitable[Reply]]
     ) -> bool:
@@ -298,9 +312,10 @@ class Fleet:
         try:
             reply = await answer(request)
             charge = self._budget.charge(request, reply)
-            # Awaited, so that a crash can lose no more replies than there are requests in hand;
-            # shielded, since a reply that has come is committed whatever happens.
+            # Shielded, since a reply that has come is committed whatever happens.
             kept = asyncio.wrap_future(self._journal.put(request, reply, charge))
+            self._committing += 1
+            kept.add_done_callback(self._committed)
             await asyncio.shield(kept)
         except Unanswered as error:
             self._give_up(request, error)

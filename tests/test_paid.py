@@ -301,14 +301,14 @@ def test_a_caption_that_changes_meanwhile_keeps_the_build_from_publishing(
 def test_a_fatal_error_does_not_wait_for_what_is_being_tried_again(
     coco: Coco, asking: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mimicit.asking.GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("mimicit.fleet.GRACE_SECONDS", 0.2)
     for number in range(20):
         coco.picture(number).caption(number, f"A cat and {number} dogs.")
     coco.write()
     asking(coco.root, limit=3)
     asking.server.fail("quota", where=lambda body: "and 9 dogs" in json.dumps(body))
     asking.server.fail(
-        "429", retry_after=300, where=lambda body: "and 3 dogs" not in json.dumps(body)
+        "500", retry_after=300, where=lambda body: "and 3 dogs" not in json.dumps(body)
     )
     endpoint = Endpoint(asking.server.base_url, concurrency=16)
     with pytest.raises(TeacherError, match="the money is out"):

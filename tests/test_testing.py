@@ -413,7 +413,7 @@ def test_what_cannot_be_meant_is_refused_at_once(server: FakeTeacher) -> None:
         _ = FakeTeacher().base_url
     with pytest.raises(OSError, match="use"):
         FakeTeacher(port=int(server.base_url.split(":")[2].split("/")[0])).__enter__()
-    assert len(FAULTS) == 18
+    assert len(FAULTS) == 24
 
 
 # ---------------------------------------------------------- keys, models, paths
