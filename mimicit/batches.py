@@ -26,7 +26,7 @@ from mimicit.teachers import Teacher
 from mimicit.teachers import batch as wire
 from mimicit.teachers.batch import BatchEndpoint, Line, State, Unreachable
 
-FIRST_POLL_SECONDS = 0.5
+FIRST_POLL_SECONDS = 0.2
 POLL_SECONDS = 60.0
 """How long to wait before looking at a batch for the second time, and at most for any time."""
 

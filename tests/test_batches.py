@@ -119,6 +119,7 @@ def test_an_error_inside_an_output_file_is_an_error(dozen: Path, asking: Asking)
     assert by_batch(asking, dozen).asked.replies == 1
 
 
+@pytest.mark.slow
 def test_lines_that_may_pass_are_handed_in_again_but_not_for_ever(
     dozen: Path, asking: Asking
 ) -> None:
@@ -137,6 +138,7 @@ def test_a_refused_batch_ends_the_run_with_all_put_back(dozen: Path, asking: Ask
     assert by_batch(asking, dozen).asked.replies == 11
 
 
+@pytest.mark.slow
 def test_a_budget_holds_for_batches_too(dozen: Path, asking: Asking, prices: Path) -> None:
     with pytest.raises(BudgetExceeded):
         by_batch(asking, dozen, prices=prices, budget_usd=0.03)
@@ -155,6 +157,7 @@ def run(root: Path, out: Path, server: FakeTeacher, journal: Path) -> "subproces
     )
 
 
+@pytest.mark.slow
 def test_a_stopped_build_collects_later_even_live(dozen: Path, tmp_path: Path) -> None:
     journal, out = tmp_path / "journal.db", tmp_path / "out"
     with FakeTeacher(latency=0, batch_seconds=3) as server:
@@ -179,7 +182,8 @@ def test_a_stopped_build_collects_later_even_live(dozen: Path, tmp_path: Path) -
         assert set(asked_how_often(server).values()) == {1}
 
 
-@pytest.mark.parametrize("seed", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in range(9))])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(9))
 def test_killed_anywhere_a_batch_is_neither_lost_nor_paid_twice(
     dozen: Path, tmp_path: Path, seed: int
 ) -> None:
@@ -201,6 +205,7 @@ def test_killed_anywhere_a_batch_is_neither_lost_nor_paid_twice(
         assert len(committed(journal)) == 12
 
 
+@pytest.mark.slow
 def test_two_builds_at_once_submit_once(dozen: Path, tmp_path: Path) -> None:
     journal = tmp_path / "journal.db"
     with FakeTeacher(latency=0, batch_seconds=0.5) as server:

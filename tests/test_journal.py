@@ -299,6 +299,7 @@ def test_a_claim_holds_until_its_lease_ends_and_then_is_another_ones(path: Path)
         assert three.claim(keys(1, 2)) == set(keys(2)), "a late failure frees no claim of others"
 
 
+@pytest.mark.slow
 def test_a_lease_is_renewed_while_the_build_lives(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
