@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mimicit import journal as journal_module
+from mimicit import journal_writer
 from mimicit.errors import MimicitError
 from mimicit.journal import Journal
 from mimicit.schema import Message, Reply, Request
@@ -325,7 +326,7 @@ def test_a_lease_begins_when_the_claim_is_made(path: Path) -> None:
         other.execute("COMMIT")
         claiming.join()
         ((until,),) = other.execute("SELECT until FROM claims").fetchall()
-        assert until >= ended + journal_module.LEASE_SECONDS
+        assert until >= ended + journal_writer.LEASE_SECONDS
 
 
 def test_claims_are_given_back(path: Path) -> None:
