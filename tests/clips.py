@@ -10,6 +10,8 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
+from _pytest.mark import ParameterSet
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.video.reformatter import Colorspace, VideoReformatter
@@ -478,6 +480,12 @@ CLIPS: Mapping[str, Clip | Callable[[Path], Rendered]] = {
     "cover-only.mp4": covered,
     "sound.mp4": sound,
 }
+
+
+def mostly_slow(names: Sequence[str]) -> list[ParameterSet]:
+    """Give clips as parameters of a test: every third one fast, the others slow."""
+    slow = pytest.mark.slow
+    return [pytest.param(name, marks=slow if n % 3 else ()) for n, name in enumerate(names)]
 
 
 def make(path: Path) -> Rendered:

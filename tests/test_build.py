@@ -328,6 +328,7 @@ def test_389_real_photographs_are_built_and_valid(tmp_path: Path) -> None:
     assert summary.size_bytes < 1.01 * stored
 
 
+@pytest.mark.slow
 @needs_shared
 def test_every_broken_file_in_place_of_a_photograph_is_stored_or_rejected(
     coco: Coco, build_coco: Builder, tmp_path: Path

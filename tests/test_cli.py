@@ -19,6 +19,7 @@ import pytest
 from conftest import Coco
 
 from mimicit import __version__
+from mimicit.cli import main
 
 ENVIRONMENT = {
     k: v for k, v in os.environ.items() if k not in {"MIMICIT_DATA", "SOURCE_DATE_EPOCH"}
@@ -105,16 +106,25 @@ def test_violations_are_listed_and_exit_with_4(tmp_path: Path) -> None:
     ],
 )
 def test_a_users_mistake_is_a_sentence_and_an_exit_code(
-    tmp_path: Path, arguments: list[str], code: int, words: str
+    tmp_path: Path,
+    arguments: list[str],
+    code: int,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "photo.jpg").write_text("precious")
     (tmp_path / "list.yaml").write_text("- a\n")
     (tmp_path / "typo.yaml").write_text("sorces: [coco]\nsources: [{name: coco}]\n")
-    done = mimicit(*arguments, cwd=tmp_path)
-    assert done.returncode == code, done.stderr
-    assert re.search(words, done.stderr), done.stderr
-    assert "Traceback" not in done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["mimicit", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capfd.readouterr().err
+    assert ended.value.code == code, said
+    assert re.search(words, said), said
+    assert "Traceback" not in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "list.yaml", "typo.yaml"]
 
 

@@ -47,7 +47,7 @@ def shown(path: Path) -> tuple[list[Fraction], list[Image.Image]]:
     return [time - times[0] for time in times], [upright(frame) for frame in frames]
 
 
-@pytest.mark.parametrize("name", CLIPS)
+@pytest.mark.parametrize("name", clips.mostly_slow(list(CLIPS)))
 def test_a_clip_shows_its_frames_at_its_times(name: str, tmp_path: Path) -> None:
     if not clips.encodable(name):
         pytest.skip("the installed PyAV cannot encode this")

@@ -486,7 +486,7 @@ def test_a_journal_on_a_full_disk_keeps_what_was_committed(
     assert names(tmp_path) == ["disk0", "out"]
     disk.remount("size=4m")
     lost = paid.server.count - paid.kept(journal)
-    assert lost <= 4, "what was under way"
+    assert lost <= 4 + 1, "what was under way, and a reply on its way to the disk"
     paid.build(tmp_path / "out", journal).succeeds()
     assert paid.server.count == REQUESTS + lost
     paid.build(tmp_path / "wanted", tmp_path / "other.db").succeeds()
@@ -526,6 +526,7 @@ def test_builds_of_one_directory_at_once_leave_one_of_them(
         assert names(tmp_path) == ["out"]
 
 
+@pytest.mark.slow
 def test_builds_that_fail_take_no_parents_away_from_others(tmp_path: Path) -> None:
     script = textwrap.dedent("""
         import json, sys
@@ -649,7 +650,7 @@ def test_paid_builds_that_are_killed_pay_once_and_end_the_same(
             build.wait()
             kills += 1
             assert not out.exists() or find_problems(out) == []
-        assert server.count <= 40 + 4 * kills, "what was under way"
+        assert server.count <= 40 + 5 * kills, "what was under way, or on its way to the disk"
         asked = server.count
         for name in ("spool.arrow", MANIFEST) * 5:
             build = paid.build(out, journal)
@@ -693,6 +694,7 @@ def test_a_build_that_is_stopped_leaves_the_old_dataset(
     assert names(tmp_path) == ["out"]
 
 
+@pytest.mark.slow
 def test_a_stop_that_comes_too_late_does_not_claim_to_have_come_in_time(
     host: Host, tmp_path: Path, made: dict[int, Path]
 ) -> None:

@@ -271,11 +271,11 @@ def either(request: pytest.FixtureRequest, copy: Path) -> Path:
     return copy if request.param == "plain" else compressed(copy)
 
 
-@pytest.mark.parametrize("most", [2, 256])
+@pytest.mark.parametrize("most", [2, pytest.param(256, marks=pytest.mark.slow)])
 def test_threads_read_at_once(either: Path, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "OPEN_FILES", most)
     store = ImageStore.open(either)
-    names = random.Random(0).choices(list(SMALL), k=400)
+    names = random.Random(0).choices(list(SMALL), k=50)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:

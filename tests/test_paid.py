@@ -245,13 +245,13 @@ def test_a_dataset_that_is_there_outlives_a_teacher_that_is_not(
 def test_passing_faults_leave_no_trace_in_the_dataset(
     coco: Coco, asking: Asking, tmp_path: Path
 ) -> None:
-    for number in range(30):
+    for number in range(16):
         coco.picture(number).caption(number, f"A cat and {number} dogs.")
     coco.write()
     asking(coco.root, out="calm")
     with FakeTeacher(latency=0) as rough:
         rough.fail("hang", times=1, where=lambda body: "and 8 dogs" in json.dumps(body))
-        rough.fail("429", times=6, every=2, retry_after=0.01)
+        rough.fail("429", times=3, every=2, retry_after=0.01)
         rough.fail("500", times=3, every=3)
         rough.fail("drop", times=3, every=5)
         rough.fail("garbage", times=2, every=7)

@@ -423,7 +423,7 @@ def test_questions_and_answers_read_back_as_they_were_written(
     ],
 )
 def test_a_long_and_hostile_reply_is_read_or_refused(piece: str) -> None:
-    body = piece * (100_000 // len(piece))
+    body = piece * (40_000 // len(piece))
     for text in (body, "[" * 50 + body, f"Q: {body}", '{"q": "' + body, "Question" + body + "x"):
         with suppress(UnusableReply):
             assert read(said(text))

@@ -98,7 +98,7 @@ def pictures(frames: Sequence[Frame]) -> list[bytes]:
 # ----------------------------------------------------------------------- moments
 
 
-@pytest.mark.parametrize("name", SHOWN)
+@pytest.mark.parametrize("name", clips.mostly_slow(SHOWN))
 def test_every_moment_has_its_frame(name: str, made: Maker) -> None:
     clip = made(name)
     video = open_video(clip.path)
