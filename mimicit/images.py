@@ -179,8 +179,6 @@ def opened(data: bytes, *, salvage: bool = False) -> Opened:
 
 
 _JPEGS = frozenset(("JPEG", "MPO"))
-_MOST_PIXELS = 512
-"""Pixels of a JPEG that a byte can stand for: 64 a block, and a block takes a bit at least."""
 
 
 def _load(data: bytes, fill: int | None = None) -> ImageFile.ImageFile:
@@ -190,7 +188,7 @@ def _load(data: bytes, fill: int | None = None) -> ImageFile.ImageFile:
         _bound(*(int.from_bytes(data[i : i + 3], "little") + 1 for i in (24, 27)))
     picture = Image.open(io.BytesIO(data), formats=FORMATS)
     _bound(*picture.size)
-    if picture.format in _JPEGS and len(data) < picture.width * picture.height // _MOST_PIXELS:
+    if picture.format in _JPEGS and metadata.holds_too_little(len(data), picture):
         raise UnusablePicture("truncated", f"too few bytes for {picture.width} x {picture.height}")
     if fill is not None:
         prepare = picture.load_prepare

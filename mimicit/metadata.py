@@ -81,17 +81,16 @@ def _exif(turned: int) -> bytes:
     return b"MM\0*\0\0\0\x08" + entry + b"\0\0\0\0"
 
 
-def _orientation_of(file: bytes, kind: str) -> int:
-    """Read the orientation as a decoder of that format does.
+def _opened(file: bytes, kind: str) -> Image.Image:
+    """Read a file's header as a decoder of that format does.
 
     Raises:
         _OddError: it cannot be opened.
     """
     try:
-        picture = Image.open(io.BytesIO(file), formats=(kind,))
+        return Image.open(io.BytesIO(file), formats=(kind,))
     except Exception as error:  # Pillow's formats raise nearly anything
         raise _OddError(f"not a {kind} file") from error
-    return orientation(picture)
 
 
 # ------------------------------------------------------------------ JPEG
@@ -166,13 +165,25 @@ def _jpeg_kept(marker: int, segment: bytes) -> bytes:
 
 def _clean_jpeg(data: bytes) -> bytes:
     segments = [_jpeg_kept(marker, segment) for marker, segment in jpeg_segments(data)]
-    turned = _orientation_of(data, "JPEG")
+    picture = _opened(data, "JPEG")
+    turned = orientation(picture)
     if turned in TURNED:
         body = b"Exif\0\0" + _exif(turned)
         first = next((i for i, s in enumerate(segments) if s[:2] == b"\xff\xe0"), -1)
         head = struct.pack(">BBH", 0xFF, _APP1, len(body) + 2)
         segments.insert(first + 1, head + body)
-    return b"\xff\xd8" + b"".join(segments) + b"\xff\xd9"
+    cleaned = b"\xff\xd8" + b"".join(segments) + b"\xff\xd9"
+    if holds_too_little(len(cleaned), picture):
+        raise _OddError("only with its metadata is it as long as its pixels need")
+    return cleaned
+
+
+def holds_too_little(size: int, picture: Image.Image) -> bool:
+    """Tell whether a JPEG of so many bytes cannot hold the pixels that it says it has.
+
+    A byte stands for 512 pixels at most: 64 a block, and a block takes a bit at least.
+    """
+    return size < picture.width * picture.height // 512
 
 
 # ------------------------------------------------------------------- PNG
@@ -228,7 +239,7 @@ def _png_orientation(before: list[bytes], after: list[bytes]) -> int:
     header = _png_chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
     pixel = _png_chunk(b"IDAT", zlib.compress(b"\0\0"))
     file = [_PNG, header, *before, pixel, *after, _png_chunk(b"IEND", b"")]
-    return _orientation_of(b"".join(file), "PNG")
+    return orientation(_opened(b"".join(file), "PNG"))
 
 
 # ------------------------------------------------------------------ WebP
@@ -290,7 +301,7 @@ def _webp_join(chunks: list[tuple[bytes, bytes]]) -> bytes:
 
 def _clean_webp(data: bytes) -> bytes:
     chunks = _webp_kept(_webp_file(data))
-    turned = _orientation_of(data, "WEBP")
+    turned = orientation(_opened(data, "WEBP"))
     if not chunks or (turned in TURNED and chunks[0][0] != b"VP8X"):
         raise _OddError("no picture, or EXIF where there can be none")
     kind, body = chunks[0]
