@@ -210,9 +210,7 @@ class Budget:
         if not self._price or not reply.input_tokens + reply.output_tokens:
             return None
         cost = self._cost(reply.input_tokens, reply.output_tokens, reply.cached_tokens)
-        cost = round(cost * self._price.batch)
-        self.bought += cost
-        return cost
+        return round(cost * self._price.batch)
 
     def interrupted(self, request: Request) -> Charge | None:
         """Say what a request that was under way may come to, since nobody waits for its reply."""

@@ -60,7 +60,7 @@ def open_batches(journal: Path) -> int:
 def test_the_dataset_is_that_of_a_live_build_at_half_the_price(
     dozen: Path, asking: Asking, prices: Path, tmp_path: Path
 ) -> None:
-    by_batch(asking, dozen, prices=prices)
+    bill = by_batch(asking, dozen, prices=prices).asked.bill
     server = asking.server
     assert server.count == 1, "the first one finds out what the endpoint takes"
     assert [batch.status for batch in server.batches] == ["completed"]
@@ -70,6 +70,7 @@ def test_the_dataset_is_that_of_a_live_build_at_half_the_price(
     )
     assert account(asking).gone / NANO == pytest.approx(live + half / 2)
     assert account(asking).held == 0
+    assert bill.gone == account(asking).gone, "what the summary says is what was charged"
     assert open_batches(asking.journal) == 0
     asking(dozen, "live", journal=tmp_path / "live.db")
     assert contents(tmp_path / "out") == contents(tmp_path / "live")
