@@ -184,7 +184,7 @@ def test_twenty_kills_cost_only_what_was_in_flight(tmp_path: Path) -> None:
             time.sleep(0.3)  # until what it had sent has arrived
             assert committed(journal) >= kept
             in_flight = (server.count - calls) - (len(committed(journal)) - len(kept))
-            assert 0 <= in_flight <= 64
+            assert 0 <= in_flight <= 64 + 8, "what was asked, and an eighth on its way to the disk"
             lost += in_flight
             assert not out.exists()
         subprocess.run(run, env=env, check=True, capture_output=True)
