@@ -59,7 +59,7 @@ class TemplatesAuthor:
             detail = "no annotation supports a question"
             yield scene.reject("templates", "nothing-to-say", scene.id, detail)
         ids = [scene.instruction_id(ordinal) for ordinal in range(len(exchanges))]
-        made = _Making(scene, templates.NAME, templates.wording_sha256())
+        made = _Making(scene, templates.NAME, templates.wording_sha256(scene))
         yield from made.checked(exchanges, ids, [""] * len(ids))
 
 

@@ -118,7 +118,8 @@ class Origins:
             if asked:
                 places.append(str(shipped(find(source).__module__, "prompts", f"{source}.yaml")))
             else:
-                places.append(str(shipped(__name__, "prompts", "templates.yaml")))
+                folder = shipped(__name__, "prompts", "templates")
+                places += [str(path) for path in sorted(folder.glob("*.yaml"))]
         return next((place for place in places if _digest(place, MAX_BYTES) == sha256), "")
 
     def local(self, image_id: str, sha256: str) -> tuple[str, str]:

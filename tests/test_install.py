@@ -76,7 +76,7 @@ def test_the_wheel_has_prompts_and_samples_and_works(
     run([fresh / "python", *wheel, "--wheel-dir", tmp_path, checkout], tmp_path)
     (built,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(built).namelist()
-    assert "mimicit/_data/prompts/templates.yaml" in names
+    assert "mimicit/_data/prompts/templates/pictures.yaml" in names
     assert "mimicit/_data/prompts/coco.yaml" in names
     assert "mimicit/prices.yaml" in names
     assert "mimicit/_data/samples/coco/sample/cat.jpg" in names

@@ -175,7 +175,7 @@ def test_a_scene_that_has_gone_is_said(pets: Coco, build_coco: Builder, tmp_path
 def test_rules_are_named_with_the_wording_they_had(sample: Path) -> None:
     found = traced(sample, "LA_INS_900000000001_03")
     assert found.writing is not None
-    assert Path(found.writing.prompt).name == "templates.yaml"
+    assert Path(found.writing.prompt).name == "pictures.yaml"
     assert found.writing.ordinal == 3
     text = section(as_text(found), "HOW IT WAS WRITTEN")
     assert "templates: by rule" in text

@@ -1,46 +1,22 @@
-"""The embedded teacher: questions and answers written by rule from typed annotations, for free.
+"""A picture with captions and boxes: description, things, counts, presence, place, comparison.
 
-Everything said is taken from `mimicit.facts`, which settles what may be claimed; here it is put
-into words, which are in `prompts/templates.yaml`. Wording varies by a hash of the seed, the scene
-and the kind of question, so that the same scene always reads the same whatever stands beside it.
+Everything said is taken from `mimicit.facts`, which settles what may be claimed.
 """
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
-from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from mimicit import nouns
 from mimicit.facts import Region, Thing, best_captions, place, things, words_of
 from mimicit.schema import Caption, Exchange, Scene
-from mimicit.shipped import parse_shipped, shipped
+from mimicit.templates.wording import Choice, Forms, Pair, Phrases, ask, ask_pair, wording
 
-NAME = "templates"
-"""Teacher id of what is written here."""
-
-T = TypeVar("T")
-Phrases = Annotated[tuple[str, ...], Field(min_length=1)]
 COUNTABLE = 0.0015
 """Smallest part of a picture that a thing covers which a reader is asked to count."""
 
 _Placed = tuple[Thing, Region]
-
-
-class _Forms(BaseModel, extra="forbid"):
-    """Ways to ask, and ways to answer, that go together freely."""
-
-    ask: Phrases
-    answer: Phrases
-    at_least: tuple[str, ...] = ()
-
-
-class _Pair(BaseModel, extra="forbid"):
-    """A way to ask, and the answer that goes with it."""
-
-    ask: str
-    answer: str
 
 
 class _Presence(BaseModel, extra="forbid"):
@@ -52,74 +28,43 @@ class _Presence(BaseModel, extra="forbid"):
 
 
 class _Wording(BaseModel, extra="forbid"):
-    """The file `prompts/templates.yaml`."""
+    """The file `prompts/templates/pictures.yaml`."""
 
     description: Phrases
-    detail: _Forms
-    objects: _Forms
-    count: _Forms
+    detail: Forms
+    objects: Forms
+    count: Forms
     presence: tuple[_Presence, ...]
-    location: _Forms
-    size: tuple[_Pair, ...]
-    side: _Forms
-    height: tuple[_Pair, ...]
-
-
-@cache
-def _wording_file() -> bytes:
-    return shipped(__name__, "prompts", "templates.yaml").read_bytes()
+    location: Forms
+    size: tuple[Pair, ...]
+    side: Forms
+    height: tuple[Pair, ...]
 
 
 @cache
 def _wording() -> _Wording:
-    return _Wording.model_validate(parse_shipped(_wording_file()))
+    return wording("pictures", _Wording)
 
 
-def wording_sha256() -> str:
-    """Return the digest of the wording, which is to templates what a prompt is to a model."""
-    return hashlib.sha256(_wording_file()).hexdigest()
-
-
-class _Choice:
-    """Picks by hash, so that nothing depends on order, on other scenes or on a random state."""
-
-    def __init__(self, seed: int, scene: Scene) -> None:
-        self._prefix = f"{seed}\0{scene.source}\0{scene.id}\0"
-
-    def of(self, slot: str, options: Sequence[T]) -> T:
-        digest = hashlib.blake2b((self._prefix + slot).encode(), digest_size=8).digest()
-        return options[int.from_bytes(digest, "big") % len(options)]
-
-    def order(self, slot: str, options: Sequence[T]) -> list[T]:
-        rest, ordered = list(options), []
-        while rest:
-            chosen = self.of(f"{slot}{len(rest)}", range(len(rest)))
-            ordered.append(rest.pop(chosen))
-        return ordered
-
-
-def write(scene: Scene, seed: int) -> list[Exchange]:
-    """Write all exchanges that a scene's annotations support, in a fixed order of kinds.
+def write(scene: Scene, choice: Choice) -> Iterator[Exchange]:
+    """Write what captions and boxes support, in a fixed order of kinds.
 
     Args:
         scene: A scene of one picture, whose size is known if it has boxes.
-        seed: Varies the wording and the choice among things that could be asked.
+        choice: Varies the wording and the choice among things that could be asked.
     """
-    choice = _Choice(seed, scene)
     found = things(scene)
     captions = best_captions(scene)
     located = _located(found, choice)
-    return [
-        *_descriptions(captions, found, choice),
-        *_what(found, choice),
-        *_counts(found, choice),
-        *_presence(scene, found, located, choice),
-        *_where(located, choice),
-        *_comparisons(found, choice),
-    ]
+    yield from _descriptions(captions, found, choice)
+    yield from _what(found, choice)
+    yield from _counts(found, choice)
+    yield from _presence(scene, found, located, choice)
+    yield from _where(located, choice)
+    yield from _comparisons(found, choice)
 
 
-def _descriptions(captions: list[str], found: list[Thing], choice: _Choice) -> Iterator[Exchange]:
+def _descriptions(captions: list[str], found: list[Thing], choice: Choice) -> Iterator[Exchange]:
     if not captions:
         return
     brief = captions[0]
@@ -136,7 +81,7 @@ def _descriptions(captions: list[str], found: list[Thing], choice: _Choice) -> I
     ]
     if unsaid and not said & nouns.GENERIC:
         listed = nouns.enumerate_nouns([_named(thing) for thing in unsaid[:4]])
-        yield _ask(
+        yield ask(
             "detail",
             choice,
             _wording().detail,
@@ -144,13 +89,6 @@ def _descriptions(captions: list[str], found: list[Thing], choice: _Choice) -> I
             list=listed,
             List=listed[:1].upper() + listed[1:],
         )
-
-
-def _ask(kind: str, choice: "_Choice", forms: _Forms, slot: str = "", **words: str) -> Exchange:
-    """Fill a way to ask and a way to answer with the same words."""
-    question = choice.of(f"{kind} {slot} ask", forms.ask)
-    answer = choice.of(f"{kind} {slot} answer", forms.answer)
-    return Exchange(question.format(**words), answer.format(**words), kind)
 
 
 def _named(thing: Thing) -> str:
@@ -166,14 +104,14 @@ def _named(thing: Thing) -> str:
     return f"several {nouns.many(thing.label)}"
 
 
-def _what(found: list[Thing], choice: _Choice) -> Iterator[Exchange]:
+def _what(found: list[Thing], choice: Choice) -> Iterator[Exchange]:
     shown = [t for t in found if t.share > 0.002 and t.certainty != "unknown"][:7]
     if len(shown) >= 2:
         listed = nouns.enumerate_nouns([_named(thing) for thing in shown])
-        yield _ask("objects", choice, _wording().objects, list=listed)
+        yield ask("objects", choice, _wording().objects, list=listed)
 
 
-def _counts(found: list[Thing], choice: _Choice) -> Iterator[Exchange]:
+def _counts(found: list[Thing], choice: Choice) -> Iterator[Exchange]:
     countable = [
         thing
         for thing in found
@@ -187,10 +125,10 @@ def _counts(found: list[Thing], choice: _Choice) -> Iterator[Exchange]:
     forms = _wording().count
     for thing in chosen:
         sure = thing.certainty == "exact"
-        yield _ask(
+        yield ask(
             "count",
             choice,
-            forms if sure else _Forms(ask=forms.ask, answer=forms.at_least),
+            forms if sure else Forms(ask=forms.ask, answer=forms.at_least),
             slot=thing.label,
             things=nouns.many(thing.label),
             counted=nouns.counted(thing.label, thing.count),
@@ -200,7 +138,7 @@ def _counts(found: list[Thing], choice: _Choice) -> Iterator[Exchange]:
 
 
 def _presence(
-    scene: Scene, found: list[Thing], located: tuple[Thing, str] | None, choice: _Choice
+    scene: Scene, found: list[Thing], located: tuple[Thing, str] | None, choice: Choice
 ) -> Iterator[Exchange]:
     """Ask after one thing that is there and one that is not: both, or neither."""
     unnamed = nouns.MASS | nouns.PAIRS
@@ -244,7 +182,7 @@ def _absent(scene: Scene, found: list[Thing]) -> list[str]:
     ]
 
 
-def _located(found: list[Thing], choice: _Choice) -> tuple[Thing, str] | None:
+def _located(found: list[Thing], choice: Choice) -> tuple[Thing, str] | None:
     """Choose a thing whose place is clear, and name the place."""
     single = [t for t in found if t.share > 0.008 and t.label not in nouns.PAIRS]
     placed = [(t, place(t.only)) for t in single if t.only]
@@ -252,14 +190,14 @@ def _located(found: list[Thing], choice: _Choice) -> tuple[Thing, str] | None:
     return choice.of("where", placed) if placed else None
 
 
-def _where(located: tuple[Thing, str] | None, choice: _Choice) -> Iterator[Exchange]:
+def _where(located: tuple[Thing, str] | None, choice: Choice) -> Iterator[Exchange]:
     if located:
         thing, where = located
         words = _pronoun(thing.label)
-        yield _ask("location", choice, _wording().location, label=thing.label, place=where, **words)
+        yield ask("location", choice, _wording().location, label=thing.label, place=where, **words)
 
 
-def _comparisons(found: list[Thing], choice: _Choice) -> Iterator[Exchange]:
+def _comparisons(found: list[Thing], choice: Choice) -> Iterator[Exchange]:
     """Compare two things of which there is one each: by size, by side, by height."""
     single = [
         (thing, thing.only)
@@ -279,7 +217,7 @@ def _pronoun(label: str) -> dict[str, str]:
     )
 
 
-def _size(pairs: list[tuple[Thing, Thing]], choice: _Choice) -> Iterator[Exchange]:
+def _size(pairs: list[tuple[Thing, Thing]], choice: Choice) -> Iterator[Exchange]:
     clear = [
         (a, b)
         for a, b in pairs
@@ -288,16 +226,10 @@ def _size(pairs: list[tuple[Thing, Thing]], choice: _Choice) -> Iterator[Exchang
     if clear:
         big, small = choice.of("size", clear)
         a, b = choice.order("size order", (big.label, small.label))
-        yield _pair("size", choice, _wording().size, a=a, b=b, big=big.label, small=small.label)
+        yield ask_pair("size", choice, _wording().size, a=a, b=b, big=big.label, small=small.label)
 
 
-def _pair(kind: str, choice: "_Choice", pairs: tuple[_Pair, ...], **words: str) -> Exchange:
-    """Fill a way to ask and its own answer."""
-    chosen = choice.of(f"{kind} wording", pairs)
-    return Exchange(chosen.ask.format(**words), chosen.answer.format(**words), kind)
-
-
-def _position(pairs: list[tuple[_Placed, _Placed]], choice: _Choice) -> Iterator[Exchange]:
+def _position(pairs: list[tuple[_Placed, _Placed]], choice: Choice) -> Iterator[Exchange]:
     """Ask which of two is to the left, or higher up, where their boxes leave no doubt."""
     beside, above = [], []
     for pair in pairs:
@@ -310,8 +242,8 @@ def _position(pairs: list[tuple[_Placed, _Placed]], choice: _Choice) -> Iterator
     if beside and (not above or choice.of("axis", (True, False))):
         left, right = choice.of("side", beside)
         (a, side), (b, _) = choice.order("side order", ((left, "left"), (right, "right")))
-        yield _ask("position", choice, _wording().side, a=a, b=b, side=side, **_pronoun(a))
+        yield ask("position", choice, _wording().side, a=a, b=b, side=side, **_pronoun(a))
     elif above:
         high, low = choice.of("height", above)
         a, b = choice.order("height order", (high, low))
-        yield _pair("position", choice, _wording().height, a=a, b=b, high=high, low=low)
+        yield ask_pair("position", choice, _wording().height, a=a, b=b, high=high, low=low)

@@ -1,0 +1,41 @@
+"""The embedded teacher: questions and answers written by rule from typed annotations, for free.
+
+One file a kind of scene, and its words in the file of the same name in `prompts/templates/`.
+"""
+
+from collections.abc import Callable, Iterator
+
+from mimicit.schema import Annotation, Exchange, Scene
+from mimicit.templates import pictures, wording
+from mimicit.templates.wording import Choice
+
+NAME = "templates"
+"""Teacher id of what is written here."""
+
+Writer = Callable[[Scene, Choice], Iterator[Exchange]]
+
+WRITERS: dict[str, tuple[type[Annotation] | None, Writer]] = {
+    "pictures": (None, pictures.write),
+}
+"""By the name of its wording, what writes about a scene: the first that has such an annotation."""
+
+
+def _writer(scene: Scene) -> str:
+    kinds = {type(annotation) for annotation in scene.annotations}
+    return next(name for name, (kind, _) in WRITERS.items() if kind is None or kind in kinds)
+
+
+def write(scene: Scene, seed: int) -> list[Exchange]:
+    """Write all exchanges that a scene's annotations support, in a fixed order of kinds.
+
+    Args:
+        scene: A scene whose pictures have been judged.
+        seed: Varies the wording and the choice among things that could be asked.
+    """
+    _, writer = WRITERS[_writer(scene)]
+    return list(writer(scene, Choice(seed, scene)))
+
+
+def wording_sha256(scene: Scene) -> str:
+    """Return the digest of the wording that a scene's exchanges are written in."""
+    return wording.sha256(_writer(scene))
