@@ -3,7 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
-from mimicit.schema import Annotation, Box, ImageInfo, ImageRef, Rejection, Scene
+from mimicit.annotations import Annotation, Box
+from mimicit.schema import ImageInfo, ImageRef, Rejection, Scene
 
 SAME_SHAPE = 0.02
 """How much the ratio of a picture's sides may differ from the stated one, for rounding."""

@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import sys
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -326,18 +328,45 @@ def schema() -> None:
 
 @app.command()
 def sources(name: Annotated[str | None, typer.Argument(help="Only this one.")] = None) -> None:
-    """List the sources and their options."""
-    import dataclasses
-    from typing import cast
+    """List the sources, or tell what one reads, its options and where its files come from."""
+    import inspect
 
     from mimicit.generators import available, find
 
-    for each in [name] if name else available():
-        cls = find(each)
-        print(f"{each}: {(cls.__doc__ or '').strip().splitlines()[0]}")  # noqa: T201
-        for field in dataclasses.fields(cast("Any", cls)):
-            print(f"  -o {field.name + '=…':<14} {field.metadata.get('help', '')}")  # noqa: T201
-        print(f"  {cls.origin}")  # noqa: T201
+    if name is None:
+        listed = [(each, inspect.getdoc(find(each)) or "") for each in available()]
+        width = max(len(each) for each, _ in listed)
+        for each, text in listed:
+            print(f"{each:<{width}}  {text.partition(chr(10))[0]}")  # noqa: T201
+        print("\nmimicit sources NAME says more of one.")  # noqa: T201
+        return
+    cls = find(name)
+    print(f"{name}: {inspect.getdoc(cls)}\n")  # noqa: T201
+    print("Options, as in -o NAME=VALUE:")  # noqa: T201
+    for option in _options_of(cls):
+        print(option)  # noqa: T201
+    print(f"\nIds begin with {cls.prefix}_. Linked by default: {cls.link}.")  # noqa: T201
+    print(f"\n{textwrap.fill(cls.origin, 88, break_on_hyphens=False)}")  # noqa: T201
+    print(f"\nTo try it: mimicit build --source {name} --sample")  # noqa: T201
+
+
+def _options_of(cls: object) -> Iterator[str]:
+    """Spell a source's options: its name, what it is for, and its default."""
+    import dataclasses
+    from typing import cast
+
+    fields = dataclasses.fields(cast("Any", cls))
+    width = max(len(field.name) for field in fields)
+    for field in fields:
+        default = field.default
+        said = default if isinstance(default, int | str) and default != "" else None
+        said = {True: "true", False: "false"}[said] if isinstance(said, bool) else said
+        text = field.metadata.get("help", "")
+        text += f"  [default: {said}]" if said is not None else ""
+        indent = " " * (width + 4)
+        yield textwrap.fill(
+            text, 96, initial_indent=f"  {field.name:<{width}}  ", subsequent_indent=indent
+        )
 
 
 def _say(text: str) -> None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from mimicit import nouns
+from mimicit.annotations import Box, Caption
 from mimicit.checks import text_problem
-from mimicit.schema import Box, Caption, Scene
+from mimicit.schema import Scene
 
 Count = Literal["exact", "at least", "unknown"]
 Region = tuple[float, float, float, float]

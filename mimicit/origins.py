@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mimicit.annotations import Annotation
 from mimicit.config import BuildConfig, make_config, read_config
 from mimicit.errors import MimicitError
 from mimicit.generators import find
 from mimicit.images import MAX_FILE_BYTES, UnusablePicture, resolve
 from mimicit.prompts import MAX_BYTES
-from mimicit.schema import Annotation, ImageRef, Scene
+from mimicit.schema import ImageRef, Scene
 from mimicit.shipped import shipped
 from mimicit.sources import Source
 
@@ -112,6 +113,8 @@ class Origins:
             sha256: The digest.
             asked: Whether a model was asked; what templates have is their wording.
         """
+        if not sha256:  # words of the source's own
+            return ""
         own = self._config.prompts.get(source) if self._config else None
         places = [own] if own else []
         with contextlib.suppress(MimicitError):

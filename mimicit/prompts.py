@@ -10,6 +10,7 @@ caption can pose as another part of the conversation.
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import secrets
 from collections.abc import Mapping, Sequence
@@ -25,24 +26,22 @@ import yaml
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mimicit.checks import HIDDEN, SPECIAL_TOKENS
-from mimicit.config import Parameters, explain
-from mimicit.errors import UsageError
-from mimicit.schema import (
+from mimicit.annotations import (
     Annotation,
     Box,
     Caption,
     Dialogue,
     Difference,
-    ImagePart,
-    ImageRef,
-    Message,
     Narration,
-    Scene,
+    Note,
     Segment,
     Story,
     Utterance,
 )
+from mimicit.checks import HIDDEN, SPECIAL_TOKENS
+from mimicit.config import Parameters, explain
+from mimicit.errors import UsageError
+from mimicit.schema import ImagePart, ImageRef, Message, Scene
 
 MAX_BYTES = 2**20
 """Largest prompt file that is read."""
@@ -59,17 +58,26 @@ VARIABLES: dict[str, type[Annotation]] = {
     "stories": Story,
     "utterances": Utterance,
     "dialogues": Dialogue,
+    "notes": Note,
 }
 """Each kind of annotation by the name that templates know it by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture as a template sees it: its number from 1, and its size in pixels (0: unknown)."""
+    """A picture as a template sees it.
+
+    Attributes:
+        number: Its place in the scene, from 1.
+        width: Pixels; 0 where that is not known.
+        height: Pixels; 0 where that is not known.
+        time: Of a frame: seconds since the first one of its video; else None.
+    """
 
     number: int
     width: int
     height: int
+    time: float | None = None
 
 
 class _ExampleScene(BaseModel):
@@ -86,6 +94,15 @@ class _ExampleScene(BaseModel):
     stories: tuple[Story, ...] = ()
     utterances: tuple[Utterance, ...] = ()
     dialogues: tuple[Dialogue, ...] = ()
+    notes: tuple[Note, ...] = ()
+    times: tuple[float, ...] = ()
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """The pictures as a template sees them; frames where there are times."""
+        times = itertools.chain(self.times, itertools.repeat(None))
+        numbered = enumerate(zip(self.sizes, times, strict=False), 1)
+        return [Picture(number, *size, time) for number, (size, time) in numbered]
 
 
 class _Example(BaseModel):
@@ -139,14 +156,14 @@ class Prompt:
             UsageError: the template fails on this scene.
         """
         known = _variables(scene.annotations)
-        sizes = [ref.size or (0, 0) for ref in scene.images]
-        parts = self._parts(known, sizes, scene.language, images, f"scene {scene.id!r}")
+        pictures = [_picture(number, ref) for number, ref in enumerate(scene.images, 1)]
+        parts = self._parts(known, pictures, scene.language, images, f"scene {scene.id!r}")
         return (*self.shared, Message("user", parts))
 
     def _parts(
         self,
         known: Mapping[str, Sequence[Annotation]],
-        sizes: Sequence[tuple[int, int]],
+        pictures: Sequence[Picture],
         language: str,
         images: Sequence[ImagePart],
         about: str,
@@ -157,7 +174,7 @@ class Prompt:
         try:
             text = self._template.render(
                 **known,
-                images=[Picture(i, *size) for i, size in enumerate(sizes, 1)],
+                images=pictures,
                 image=_Image(mark, len(images)),
                 vision=bool(images),
                 language=language,
@@ -174,6 +191,11 @@ class Prompt:
         if not rest:
             parts = [*images, text]
         return tuple(part for part in parts if not isinstance(part, str) or part.strip())
+
+
+def _picture(number: int, ref: ImageRef) -> Picture:
+    time = ref.origin.time if ref.origin else None
+    return Picture(number, *(ref.size or (0, 0)), time)
 
 
 class _Image:
@@ -303,10 +325,10 @@ def _with_examples(
     ):
         _check_example(bare.path, number, example.reply, schema)
         known = {name: list(getattr(example.scene, name)) for name in VARIABLES}
-        sizes, about = example.scene.sizes, f"example {number}"
-        parts = bare._parts(known, sizes, "en", (), about)  # noqa: SLF001  # our own
-        seen = [ImagePart("", 0, ImageRef("", "", "")) for _ in sizes]
-        bare._parts(known, sizes, "en", seen, about)  # noqa: SLF001  # only to check the template
+        pictures, about = example.scene.pictures, f"example {number}"
+        parts = bare._parts(known, pictures, "en", (), about)  # noqa: SLF001  # our own
+        seen = [ImagePart("", 0, ImageRef("", "", "")) for _ in pictures]
+        bare._parts(known, pictures, "en", seen, about)  # noqa: SLF001  # to check the template
         shared += [Message("user", parts), Message("assistant", (reply,))]
     return dataclasses.replace(bare, shared=tuple(shared))
 

@@ -11,19 +11,20 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
-from mimicit.lookup import Found
-from mimicit.origins import Known
-from mimicit.schema import (
+from mimicit.annotations import (
     Annotation,
     Box,
     Caption,
     Dialogue,
     Difference,
     Narration,
+    Note,
     Segment,
     Story,
     Utterance,
 )
+from mimicit.lookup import Found
+from mimicit.origins import Known
 from mimicit.trace import Example, Picture, Trace, Writing
 
 FIRST = 20
@@ -252,6 +253,8 @@ def _said(annotation: Annotation) -> Iterator[str]:
             yield from (f'"{sentence}" (picture {image})' for sentence, image in told)
         case Utterance(text, thing):
             yield f'"{text}"' + (f" (of {thing})" if thing else "")
+        case Note(name, text, place):
+            yield f'{name}: "{text}"' + ("" if place is None else _of(place))
         case Dialogue(turns):
             yield f"{len(turns):,} turn(s)"
             yield from (f'"{question}": "{answer}"' for question, answer in turns)

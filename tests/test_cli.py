@@ -158,7 +158,11 @@ def test_source_date_epoch_dates_the_card(tmp_path: Path) -> None:
 
 def test_sources_and_schema_are_printed(tmp_path: Path) -> None:
     listed = mimicit("sources", cwd=tmp_path)
-    assert re.search(r"^coco: COCO photographs.*\n  -o root=… ", listed.stdout)
+    assert re.search(r"^coco +COCO photographs with captions and boxes\.$", listed.stdout, re.M)
+    told = mimicit("sources", "coco", cwd=tmp_path).stdout
+    assert re.search(r"^  root +Directory in the official layout\.$", told, re.M)
+    assert re.search(r"\[default: true\]$", told, re.M)
+    assert "https://cocodataset.org" in told
     schema = json.loads(mimicit("schema", cwd=tmp_path).stdout)
     assert schema["required"][:2] == ["id", "instruction"]
 

@@ -10,10 +10,11 @@ from conftest import SHARED, Coco, needs_shared
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mimicit.annotations import Box, Caption
 from mimicit.errors import SourceError, UsageError
 from mimicit.generators import open_source
 from mimicit.images import examine
-from mimicit.schema import Box, Caption, Rejection, Scene
+from mimicit.schema import Rejection, Scene
 
 
 def read(root: Path, **options: str) -> tuple[dict[str, Scene], list[Rejection]]:

@@ -24,6 +24,7 @@ from PIL import Image
 from test_decoding import Saboteur
 
 import mimicit
+from mimicit.annotations import Caption
 from mimicit.config import BuildConfig, Endpoint, SourceConfig
 from mimicit.decoding import Decoder, Decoders
 from mimicit.frames import VideoTask, frame_path
@@ -31,7 +32,7 @@ from mimicit.media import Media
 from mimicit.media_cache import MediaCache
 from mimicit.moments import At, Clip, Every, Sampler, Uniform
 from mimicit.pipeline import build
-from mimicit.schema import Caption, ImageRow, Rejection, Scene
+from mimicit.schema import ImageRow, Rejection, Scene
 from mimicit.stored import StoreForm
 from mimicit.testing import FakeTeacher
 from mimicit.validate import find_problems
@@ -287,7 +288,8 @@ JUDGE = """
     from mimicit.media import Media
     from mimicit.media_cache import MediaCache
     from mimicit.moments import Clip, Every
-    from mimicit.schema import Caption, Scene
+    from mimicit.annotations import Caption
+    from mimicit.schema import Scene
     from mimicit.stored import StoreForm
 
     def scenes(root):
@@ -348,7 +350,8 @@ TOY = '''
     from pathlib import Path
     from mimicit.generators import generator
     from mimicit.moments import Clip, Uniform
-    from mimicit.schema import Scene, Segment
+    from mimicit.annotations import Segment
+    from mimicit.schema import Scene
 
     @generator(prefix="TV", link="random", origin="Made in a test: https://example.org")
     class ToyVideos:

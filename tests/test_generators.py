@@ -1,6 +1,8 @@
 """The contract of every source: the built-in ones, and one that another package brings."""
 
+import contextlib
 import dataclasses
+import functools
 import inspect
 import json
 import re
@@ -8,18 +10,25 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 import mimicit
+from mimicit import prompts
+from mimicit.annotations import Annotation, Box, Difference, Note, Story, Utterance
+from mimicit.checks import check
 from mimicit.config import BuildConfig, Endpoint, SourceConfig
 from mimicit.context_linker import LinkSpec
+from mimicit.errors import SourceError
 from mimicit.generators import available, find, open_source
-from mimicit.names import escape_id
+from mimicit.moments import Clip
 from mimicit.pipeline import build
-from mimicit.schema import ImageRef, Rejection, Scene
+from mimicit.prompts import Prompt
+from mimicit.schema import Exchange, ImageRef, Rejection, Scene
+from mimicit.shipped import shipped
 from mimicit.testing import FakeTeacher
 from mimicit.validate import find_problems
 
@@ -27,8 +36,14 @@ ROOT = Path(__file__).parents[1]
 SOURCES = available()
 
 
+def scenes_of(name: str, root: Path | None = None) -> list[Scene | Rejection]:
+    """Read a source's sample, or files in its place."""
+    options = {"root": str(root)} if root else {}
+    return list(open_source(name, options, sample=root is None).scenes())
+
+
 def sample_scenes(name: str) -> list[Scene]:
-    items = list(open_source(name, {}, sample=True).scenes())
+    items = scenes_of(name)
     assert not [item for item in items if isinstance(item, Rejection)], "a sample is without fault"
     return [item for item in items if isinstance(item, Scene)]
 
@@ -55,18 +70,203 @@ def test_its_sample_has_scenes_in_order_with_ids_of_the_right_form(name: str) ->
     assert ids == sorted(set(ids))
     for scene in scenes:
         assert (scene.source, scene.prefix) == (name, find(name).prefix)
-        assert scene.id == escape_id(scene.id)
+        assert re.fullmatch(r"[A-Za-z0-9._~-]+", scene.id)
         assert scene.groups
-        assert scene.annotations
-        for ref in scene.images:
-            assert isinstance(ref, ImageRef)
-            assert re.fullmatch(rf"{scene.prefix}_IMG_[A-Za-z0-9._~-]+", ref.id)
-            assert ref.licence, "a sample says under which licence it may be used"
+        assert scene.images or scene.clips
+        for media in media_of(scene):
+            assert re.fullmatch(rf"{scene.prefix}_IMG_[A-Za-z0-9._~-]+", media.id)
+            assert media.licence, "a sample says under which licence it may be used"
+        for annotation in scene.annotations:
+            assert pictures_of(annotation) <= {*range(len(scene.images))}
+
+
+def media_of(scene: Scene) -> list[ImageRef | Clip]:
+    return [*scene.images, *scene.clips]
+
+
+def pictures_of(annotation: Annotation) -> set[int]:
+    """List the places of the pictures that an annotation is about."""
+    if isinstance(annotation, Difference):
+        return {annotation.before, annotation.after}
+    if isinstance(annotation, Story):
+        return set(annotation.images)
+    return {getattr(annotation, "image", 0) or 0} if hasattr(annotation, "image") else set()
 
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_it_reads_afresh_each_time(name: str) -> None:
     assert sample_scenes(name) == sample_scenes(name)
+
+
+# --------------------------------------------------------- files as they come
+
+
+def annotation_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.json*") if path.suffix in {".json", ".jsonl"})
+
+
+def rewrite(path: Path, change: Callable[[list[Any]], list[Any]]) -> None:
+    """Change a file's records: its lines, its list, its table, or the lists in its table."""
+    if path.suffix == ".jsonl":
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(line) + "\n" for line in change(lines)))
+        return
+    content = json.loads(path.read_text())
+    if isinstance(content, list):
+        content = change(content)
+    elif any(isinstance(value, list) for value in content.values()):
+        lists = {key: value for key, value in content.items() if isinstance(value, list)}
+        content |= {key: change(value) for key, value in lists.items()}
+    elif isinstance(content.get("videos"), dict):
+        content["videos"] = dict(change([*content["videos"].items()]))
+    else:
+        content = dict(change([*content.items()]))
+    path.write_text(json.dumps(content))
+
+
+@pytest.fixture
+def files(name: str, tmp_path: Path) -> Path:
+    """A copy of a source's sample, to be spoilt."""
+    return shutil.copytree(ROOT / "samples" / name, tmp_path / "files")
+
+
+def ids_of(items: Iterable[Scene | Rejection]) -> list[tuple[str, tuple[Annotation, ...]]]:
+    return [(item.id, item.annotations) for item in items if isinstance(item, Scene)]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_order_of_records_changes_nothing(name: str, files: Path) -> None:
+    before = ids_of(scenes_of(name, files))
+    for path in annotation_files(files):
+        rewrite(path, lambda records: records[::-1])
+    assert ids_of(scenes_of(name, files)) == before
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_broken_record_is_turned_away_and_the_others_stay(name: str, files: Path) -> None:
+    before = ids_of(scenes_of(name, files))
+    for path in annotation_files(files):
+        rewrite(path, spoilt)
+        found = scenes_of(name, files)
+        rejected = [item for item in found if isinstance(item, Rejection)]
+        assert ids_of(found) == before
+        assert rejected, f"{path.name}: the broken record vanished"
+        for item in rejected:
+            assert (item.source, item.stage) == (name, "annotations")
+            assert item.record
+            assert item.detail
+
+
+def spoilt(records: list[Any]) -> list[Any]:
+    """Add a record of another kind: a number where there should be an object."""
+    return [*records, ("broken", 17) if records and isinstance(records[0], tuple) else 17]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b'[{"a": 1},', b"<html>", b"\xff\xfe\x00", b"17", b"[" * 100_000]
+)
+def test_a_file_that_is_no_annotation_file_is_told(name: str, files: Path, content: bytes) -> None:
+    for path in annotation_files(files):
+        kept = path.read_bytes()
+        path.write_bytes(content)
+        if path.suffix == ".json":
+            with pytest.raises(SourceError, match=re.escape(path.name)):
+                scenes_of(name, files)
+        else:  # a file of lines: each that is broken is a record of its own
+            with contextlib.suppress(SourceError):
+                found = scenes_of(name, files)
+                assert not content or any(isinstance(item, Rejection) for item in found)
+        path.write_bytes(kept)
+
+
+# ---------------------------------------------------------------- its prompt
+
+
+UNSAID = {(Box, "area"), (Story, "id"), (Note, "name"), (Utterance, "object")}
+"""What need not come up in a prompt: names of things, and what only the templates need."""
+
+
+def asked(name: str, scene: Scene) -> str:
+    """Write what a model is told of a scene, without the pictures."""
+    return str(prompt_of(name).messages(scene, [])[-1].parts[0])
+
+
+@functools.cache
+def prompt_of(name: str) -> Prompt:
+    return prompts.load(shipped(find(name).__module__, "prompts", f"{name}.yaml"))
+
+
+def others(value: object, pictures: int, field: str) -> Iterator[object]:
+    """Give values that say something else."""
+    if field == "image" and isinstance(value, int):
+        yield from ((value + 1) % pictures,) if pictures > 1 else ()
+    elif field in {"before", "after"}:
+        return  # a test of its own
+    elif isinstance(value, bool):
+        yield not value
+    elif isinstance(value, float | int):
+        yield value + 37
+    elif isinstance(value, str):
+        actors = {"wearer", "other", "unsure"}
+        yield from sorted(actors - {value}) if value in actors else [f"{value} zebra"]
+    elif isinstance(value, tuple):
+        yield from () if value[::-1] == value else (value[::-1],)
+        for place, item in enumerate(value if field != "images" else ()):
+            for other in others(item, pictures, ""):
+                yield (*value[:place], other, *value[place + 1 :])
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_nothing_that_is_known_is_lost_on_the_way_into_its_prompt(name: str) -> None:
+    for scene in sample_scenes(name):
+        told = asked(name, scene)
+        for place, annotation in enumerate(scene.annotations):
+            for field in dataclasses.fields(annotation):
+                if (type(annotation), field.name) in UNSAID:
+                    continue
+                value = getattr(annotation, field.name)
+                for other in others(value, len(scene.images), field.name):
+                    changed = dataclasses.replace(cast("Any", annotation), **{field.name: other})
+                    known = (*scene.annotations[:place], changed, *scene.annotations[place + 1 :])
+                    altered = dataclasses.replace(scene, annotations=known)
+                    assert asked(name, altered) != told, f"{annotation}: {field.name} is not said"
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_difference_has_a_direction(name: str) -> None:
+    for scene in sample_scenes(name):
+        differences = [a for a in scene.annotations if isinstance(a, Difference)]
+        for one in differences:
+            turned = dataclasses.replace(one, before=one.after, after=one.before)
+            known = tuple(turned if a is one else a for a in scene.annotations)
+            altered = dataclasses.replace(scene, annotations=known)
+            assert asked(name, altered) != asked(name, scene)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_its_worked_examples_could_be_published(name: str) -> None:
+    """A model does as it is shown: what we would turn away from it, we must not teach it."""
+    found = [json.loads(text)["exchanges"] for text in prompt_of(name).example_replies]
+    assert len(found) >= 3
+    assert len({len(exchanges) for exchanges in found}) > 1, "they differ in length"
+    assert len({one.get("kind") for exchanges in found for one in exchanges}) > 1, "and in kind"
+    for exchanges in found:
+        made = [Exchange(one["instruction"], one["answer"], "") for one in exchanges]
+        assert [reason for _, reason in check(made)] == [""] * len(made)
+        for one in exchanges:
+            assert not PHRASES.search(one["instruction"] + " " + one["answer"]), one
+
+
+PHRASES = re.compile(
+    r"further assistance|no mention|cannot (confidently )?determine|provided (frames|video|image)"
+    r"|the user\b|according to|anything else i can",
+    re.IGNORECASE,
+)
+"""What released datasets are known to have learnt from their prompts."""
+
+
+# ------------------------------------------------------------------ building
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -104,7 +304,8 @@ def test_its_sample_is_small_and_says_where_it_comes_from(name: str) -> None:
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert size < 1_000_000
     licences = (folder / "LICENSES.md").read_text()
-    assert all(ref.name in licences for scene in sample_scenes(name) for ref in scene.images)
+    for scene in sample_scenes(name):
+        assert all(media.name in licences for media in media_of(scene))
 
 
 TOY = '''
@@ -112,7 +313,8 @@ TOY = '''
     from dataclasses import field
     from pathlib import Path
     from mimicit.generators import generator
-    from mimicit.schema import Caption, ImageRef, Scene
+    from mimicit.annotations import Caption
+    from mimicit.schema import ImageRef, Scene
 
     @generator(prefix="TOY", link="random", origin="Made in a test: https://example.org")
     class Toy:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from conftest import Builder, Coco, contents
 
+from mimicit.annotations import Caption
 from mimicit.decoding import Decoders
 from mimicit.errors import SourceError
 from mimicit.media import Media
 from mimicit.media_cache import MediaCache
-from mimicit.schema import Caption, ImageRef, Scene
+from mimicit.schema import ImageRef, Scene
 from mimicit.stored import StoreForm
 
 OLD = 1_700_000_000

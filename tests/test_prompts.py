@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mimicit import replies
+from mimicit.annotations import Annotation, Box, Caption
 from mimicit.checks import HIDDEN, SPECIAL_TOKENS, check
 from mimicit.errors import UsageError
 from mimicit.prompts import load
-from mimicit.schema import Annotation, Box, Caption, ImagePart, ImageRef, Message, Reply, Scene
+from mimicit.schema import ImagePart, ImageRef, Message, Reply, Scene
 
 COCO = Path(__file__).parents[1] / "prompts" / "coco.yaml"
 

@@ -12,7 +12,8 @@ PACKAGE = ROOT / "mimicit"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(layer.split())
     for layer in (
-        "errors metadata moments names pixels markdown reasons licences plain_values columns",
+        "annotations errors metadata moments names pixels markdown reasons licences plain_values",
+        "columns",
         "schema store_index ledger",
         "shipped images tables tokens shards splits lookup _fake_replies",
         "stored video boxes",

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mimicit import nouns
+from mimicit.annotations import Annotation, Box, Caption
 from mimicit.checks import check, text_problem
 from mimicit.facts import best_captions, place, things, tidy
 from mimicit.generators import open_source
-from mimicit.schema import Annotation, Box, Caption, Exchange, ImageRef, Scene
+from mimicit.schema import Exchange, ImageRef, Scene
 from mimicit.templates import write
 
 LABELS = ("cat", "dog", "airplane", "bed", "zebra", "person", "skis", "broccoli", "umbrella", "TV")

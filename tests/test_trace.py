@@ -16,17 +16,14 @@ import typer
 from conftest import Asking, Builder, Coco
 from typer.testing import CliRunner
 
+from mimicit.annotations import Caption
 from mimicit.cli_trace import trace as command
 from mimicit.config import Endpoint
 from mimicit.errors import SourceError, UsageError
 from mimicit.journal import Journal
 from mimicit.moments import At, Clip
 from mimicit.origins import Origins
-from mimicit.schema import (
-    Caption,
-    ImageRef,
-    Scene,
-)
+from mimicit.schema import ImageRef, Scene
 from mimicit.sources import Source
 from mimicit.testing import FakeTeacher
 from mimicit.trace import Trace, find_traces, trace

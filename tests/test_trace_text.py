@@ -6,20 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mimicit.lookup import Found
-from mimicit.origins import Known
-from mimicit.schema import (
+from mimicit.annotations import (
     Annotation,
     Box,
     Caption,
     Dialogue,
     Difference,
     Narration,
-    Reply,
     Segment,
     Story,
     Utterance,
 )
+from mimicit.lookup import Found
+from mimicit.origins import Known
+from mimicit.schema import Reply
 from mimicit.trace import Trace, Writing
 from mimicit.trace_text import as_json, as_text, clean
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from mimicit.annotations import Box, Caption
 from mimicit.generators import open_source
 from mimicit.images import decode, read_bytes
-from mimicit.schema import Box, Caption, Scene
+from mimicit.schema import Scene
 
 CELL = 420
 COLOURS = ("#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#46f0f0", "#f032e6")

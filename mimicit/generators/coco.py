@@ -13,6 +13,7 @@ from typing import cast
 
 import msgspec
 
+from mimicit.annotations import Box, Caption
 from mimicit.errors import SourceError, UsageError
 from mimicit.generators import generator
 from mimicit.generators._coco_files import (
@@ -29,7 +30,7 @@ from mimicit.generators._coco_files import (
     read_file,
 )
 from mimicit.progress import Counted
-from mimicit.schema import Box, Caption, ImageRef, Rejection, Scene
+from mimicit.schema import ImageRef, Rejection, Scene
 
 PLAIN_NAMES: dict[tuple[Id, str], str] = {
     (37, "sports ball"): "ball",

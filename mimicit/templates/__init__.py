@@ -1,12 +1,14 @@
 """The embedded teacher: questions and answers written by rule from typed annotations, for free.
 
-One file a kind of scene, and its words in the file of the same name in `prompts/templates/`.
+One file a kind of scene, and its words, where it needs any, in the file of the same name in
+`prompts/templates/`.
 """
 
 from collections.abc import Callable, Iterator
 
-from mimicit.schema import Annotation, Exchange, Scene
-from mimicit.templates import pictures, wording
+from mimicit.annotations import Annotation, Dialogue
+from mimicit.schema import Exchange, Scene
+from mimicit.templates import dialogues, pictures, wording
 from mimicit.templates.wording import Choice
 
 NAME = "templates"
@@ -15,9 +17,10 @@ NAME = "templates"
 Writer = Callable[[Scene, Choice], Iterator[Exchange]]
 
 WRITERS: dict[str, tuple[type[Annotation] | None, Writer]] = {
+    "dialogues": (Dialogue, dialogues.write),
     "pictures": (None, pictures.write),
 }
-"""By the name of its wording, what writes about a scene: the first that has such an annotation."""
+"""What writes about a scene, by the name of its wording: the first that has such an annotation."""
 
 
 def _writer(scene: Scene) -> str:
@@ -37,5 +40,5 @@ def write(scene: Scene, seed: int) -> list[Exchange]:
 
 
 def wording_sha256(scene: Scene) -> str:
-    """Return the digest of the wording that a scene's exchanges are written in."""
+    """Return the digest of the wording of a scene's exchanges; "" where all words are its own."""
     return wording.sha256(_writer(scene))

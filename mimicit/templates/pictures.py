@@ -9,8 +9,9 @@ from functools import cache
 from pydantic import BaseModel
 
 from mimicit import nouns
+from mimicit.annotations import Caption
 from mimicit.facts import Region, Thing, best_captions, place, things, words_of
-from mimicit.schema import Caption, Exchange, Scene
+from mimicit.schema import Exchange, Scene
 from mimicit.templates.wording import Choice, Forms, Pair, Phrases, ask, ask_pair, wording
 
 COUNTABLE = 0.0015

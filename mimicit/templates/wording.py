@@ -55,25 +55,23 @@ class Choice:
         return ordered
 
 
-def path(name: str) -> Path:
-    """Find the file of a kind of scene's wording."""
-    return shipped(__name__, "prompts", f"templates/{name}.yaml")
-
-
-@cache
-def _bytes(name: str) -> bytes:
-    return path(name).read_bytes()
+def _path(name: str) -> Path:
+    return shipped(__name__, "prompts", "templates") / f"{name}.yaml"
 
 
 @cache
 def sha256(name: str) -> str:
-    """Give the digest of a wording, which is to templates what a prompt is to a model."""
-    return hashlib.sha256(_bytes(name)).hexdigest()
+    """Give the digest of a wording, which is to templates what a prompt is to a model.
+
+    It is "" for templates that have no words of their own.
+    """
+    path = _path(name)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
 
 
 def wording(name: str, kind: type[W]) -> W:
     """Read the wording `name` as what its templates need."""
-    return kind.model_validate(parse_shipped(_bytes(name)))
+    return kind.model_validate(parse_shipped(_path(name).read_bytes()))
 
 
 def ask(kind: str, choice: Choice, forms: Forms, slot: str = "", **words: str) -> Exchange:
