@@ -1,4 +1,4 @@
-"""Finding the files of pictures and videos whose annotations name them without an extension."""
+"""Finding files of pictures and videos that annotations name without an extension; their licence."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,3 +51,19 @@ class MediaFiles:
         """Give the path below `root` of a file, or where it would be: it is missed later."""
         folder = f"{self._folder}/" if self._folder else ""
         return self._by_stem.get(stem, f"{folder}{stem}.{self._extension}")
+
+
+def licence_of(root: Path, option: str) -> str:
+    """Say which licence all media are under: the option, else the first line of `licence.txt`.
+
+    Raises:
+        SourceError: that file cannot be read.
+    """
+    path = root / "licence.txt"
+    if option or not path.is_file():
+        return option
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise SourceError(f"cannot read {str(path)!r}: {error.strerror}") from error
+    return " ".join(lines[0].split()) if lines else ""
