@@ -1,4 +1,4 @@
-"""Finding files of pictures and videos that annotations name without an extension; their licence."""
+"""Finding files that annotations name without an extension, and the licence of all of them."""
 
 from collections.abc import Sequence
 from pathlib import Path
