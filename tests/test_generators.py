@@ -1,4 +1,4 @@
-"""The contract of every source: the built-in ones, and one that another package brings."""
+"""The contract of every source that there is: docs/add_a_source.md says how it comes to run."""
 
 import contextlib
 import dataclasses
@@ -7,16 +7,12 @@ import inspect
 import json
 import re
 import shutil
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-import mimicit
 from mimicit import prompts
 from mimicit.annotations import Annotation, Box, Difference, Note, Story, Utterance
 from mimicit.checks import check
@@ -34,6 +30,10 @@ from mimicit.validate import find_problems
 
 ROOT = Path(__file__).parents[1]
 SOURCES = available()
+
+
+def sample_of(name: str) -> Path:
+    return shipped(find(name).__module__, "samples", name)
 
 
 def scenes_of(name: str, root: Path | None = None) -> list[Scene | Rejection]:
@@ -127,7 +127,7 @@ def rewrite(path: Path, change: Callable[[list[Any]], list[Any]]) -> None:
 @pytest.fixture
 def files(name: str, tmp_path: Path) -> Path:
     """A copy of a source's sample, to be spoilt."""
-    return shutil.copytree(ROOT / "samples" / name, tmp_path / "files")
+    return shutil.copytree(sample_of(name), tmp_path / "files")
 
 
 def ids_of(items: Iterable[Scene | Rejection]) -> list[tuple[str, tuple[Annotation, ...]]]:
@@ -300,80 +300,9 @@ def test_its_sample_is_asked_about_with_its_prompt(
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_its_sample_is_small_and_says_where_it_comes_from(name: str) -> None:
-    folder = ROOT / "samples" / name
+    folder = sample_of(name)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert size < 1_000_000
     licences = (folder / "LICENSES.md").read_text()
     for scene in sample_scenes(name):
         assert all(media.name in licences for media in media_of(scene))
-
-
-TOY = '''
-    """A source that another package brings."""
-    from dataclasses import field
-    from pathlib import Path
-    from mimicit.generators import generator
-    from mimicit.annotations import Caption
-    from mimicit.schema import ImageRef, Scene
-
-    @generator(prefix="TOY", link="random", origin="Made in a test: https://example.org")
-    class Toy:
-        """Pictures named after what they show."""
-
-        root: Path | None = field(default=None, metadata={"help": "Directory of pictures."})
-
-        def scenes(self):
-            for path in sorted(self.root.glob("*.png")):
-                ref = ImageRef(f"TOY_IMG_{path.stem}", str(self.root), path.name)
-                text = Caption(f"A picture of a {path.stem}.")
-                yield Scene("toy", path.stem, "TOY", (ref,), (text,), (path.stem,))
-'''
-
-
-def run_beside(folder: Path, *arguments: str) -> None:
-    """Run Python where the other package is installed."""
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env={"PYTHONPATH": str(folder / "site"), "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_another_package_brings_a_source_with_its_sample_and_prompt(
-    tmp_path: Path, teacher: FakeTeacher
-) -> None:
-    """No file of ours is edited: an entry point is enough."""
-    package = tmp_path / "site" / "toypack"
-    (package / "_data" / "samples" / "toy").mkdir(parents=True)
-    (package / "_data" / "prompts").mkdir()
-    shutil.copy(ROOT / "prompts" / "coco.yaml", package / "_data" / "prompts" / "toy.yaml")
-    (package / "__init__.py").touch()
-    (package / "toy.py").write_text(textwrap.dedent(TOY))
-    info = tmp_path / "site" / "toypack-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toypack\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mimicit.generators]\ntoy = toypack.toy:Toy\n")
-    script = textwrap.dedent("""
-        import sys
-        from PIL import Image
-        for name, colour in {"cat": "red", "dog": "green", "tree": "blue"}.items():
-            Image.new("RGB", (60, 40), colour).save(f"{sys.argv[1]}/{name}.png")
-        from mimicit.cli import main
-        sys.argv = ["mimicit", "build", "-s", "toy", "-s", "coco", "--sample", "--out", "out"]
-        main()
-    """)
-    folder = package / "_data" / "samples" / "toy"
-    run_beside(tmp_path, "-c", script, str(folder))
-    rows = mimicit.load(tmp_path / "out").instructions.to_pylist()
-    assert {row["source"] for row in rows} == {"toy", "coco"}
-    assert rows[0]["id"] == "TOY_INS_cat_00"
-    command = ["build", "-s", "toy", "--root", str(folder), "--out", "asked"]
-    command += ["--teacher", "openai", "--model", "fake", "--base-url", teacher.base_url]
-    run_beside(tmp_path, "-m", "mimicit", *command)
-    assert teacher.count == 3
-    assert {row["rel_ins_ids"][0][:3] for row in rows if row["source"] == "coco"} <= {"LA_", "TOY"}
-    assert find_problems(tmp_path / "out") == []
