@@ -5,6 +5,7 @@ bytes to do it with, from standard input; it answers with a JSON line and bytes.
 interspersed with signs of life. The C libraries' own complaints go nowhere.
 """
 
+import atexit
 import functools
 import json
 import os
@@ -97,6 +98,12 @@ class Decoder:
             return VideoInfo(problem=error.reason, detail=error.detail)
         return VideoInfo.from_json(answer)
 
+    def park(self) -> None:
+        """Leave the child, which has nothing to do, to the next one that needs any."""
+        child, self._child = self._child, None
+        if child:
+            _PARKED.leave(child)
+
     def stop(self) -> None:
         """End the child for good; what is under way is given up."""
         self._stopped = True
@@ -105,15 +112,8 @@ class Decoder:
     def close(self) -> None:
         """End the child, if there is one."""
         child, self._child = self._child, None
-        if child is None:
-            return
-        with suppress(OSError):
-            child.kill()
-        for pipe in (child.stdin, child.stdout):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()
-        child.wait()
+        if child:
+            _end(child)
 
     def _start(self) -> subprocess.Popen[bytes]:
         package_root = str(Path(__file__).resolve().parent.parent)
@@ -148,7 +148,7 @@ class Decoder:
         raise UnusablePicture(f"decoder-{self._failure}", FAILURES[self._failure])
 
     def _try(self, header: Mapping[str, object], data: bytes) -> Answer | None:
-        child = self._child = self._child or self._start()
+        child = self._child = self._child or _PARKED.take() or self._start()
         watchdog = _Watchdog(child)
         try:
             answer = _exchange(child, header, data, watchdog)
@@ -158,6 +158,71 @@ class Decoder:
             self.close()
             self._failure = "hang" if watchdog.bit else "crash"
         return answer
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    with suppress(OSError):
+        child.kill()
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
+    child.wait()
+
+
+class _Parked:
+    """One child that waits for the next build of this process: starting one takes a quarter second.
+
+    It is of use only where it would be started the same way: same process, directory, limits.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._place: tuple[object, ...] = ()
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def leave(self, child: subprocess.Popen[bytes]) -> None:
+        """Keep a child, unless one is kept that would do."""
+        kept = self.take()
+        if kept:
+            _end(child)
+        surplus: subprocess.Popen[bytes] | None = kept or child
+        with self._lock:
+            if self._child is None:
+                self._child, self._place, surplus = surplus, _place(), None
+        if surplus:  # another thread was faster
+            _end(surplus)
+
+    def take(self) -> subprocess.Popen[bytes] | None:
+        """Give the child that is kept, if it lives and would do."""
+        with self._lock:
+            child, self._child = self._child, None
+            place = _place()
+            fits, ours = self._place == place, self._place[:1] == place[:1]
+        if child and fits and child.poll() is None:
+            return child
+        if child and ours:  # not that of the process that this one was forked from
+            _end(child)
+        return None
+
+    def end(self) -> None:
+        """End the child that is kept."""
+        child = self.take()
+        if child:
+            _end(child)
+
+
+_PARKED = _Parked()
+atexit.register(_PARKED.end)
+
+
+def _place() -> tuple[object, ...]:
+    """What a child takes over from the process when it is started, as far as that matters."""
+    directory = ""
+    with suppress(OSError):  # it was removed
+        directory = str(Path.cwd())
+    limits = [os.environ.get(name) for name in ("MIMICIT_DECODER_MEMORY", "PYTHONPATH")]
+    return os.getpid(), directory, *limits
 
 
 class _Watchdog:
@@ -237,8 +302,13 @@ class Decoders:
     def __enter__(self) -> "Decoders":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """End all children, and give up what is under way."""
+        if kind is None:
+            with suppress(queue.Empty):
+                decoder = self._idle.get_nowait()
+                decoder.park()
+                self._idle.put(decoder)
         for decoder in self._all:
             decoder.stop()
         self._pool.shutdown(cancel_futures=True)

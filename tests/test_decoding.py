@@ -93,13 +93,40 @@ def test_a_picture_that_takes_too_much_memory_is_refused(monkeypatch: pytest.Mon
     assert small.problem == ""
 
 
+def children() -> set[int]:
+    """List the pids of this process's children."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = entry.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == os.getpid():
+                found.add(int(entry.parent.name))
+    return found
+
+
 def test_no_child_is_left_when_a_reader_stops_early() -> None:
     verdicts = examine_all((str(n), picture(n % 250)) for n in range(1000))
     next(verdicts)
     verdicts.close()
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        assert int(fields[1]) != os.getpid(), f"a child is left: {entry}"
+    assert not children()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_one_child_waits_for_the_next_that_needs_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    list(examine_all([("a", picture(1))]))
+    (waiting,) = children()
+    (verdict,) = examine_all([("b", picture(2))])
+    assert not verdict.problem
+    assert children() == {waiting}
+    os.kill(waiting, signal.SIGKILL)
+    (verdict,) = examine_all([("c", picture(3))])
+    assert not verdict.problem
+    (second,) = children()
+    assert second != waiting
+    monkeypatch.chdir(tmp_path)  # a name relative to another directory would be another file
+    (verdict,) = examine_all([("d", picture(4))])
+    assert not verdict.problem
+    assert second not in children()
+    assert len(children()) == 1
