@@ -1,5 +1,6 @@
 """What sources say of pictures and videos: one type a kind, all of them plain values."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -65,6 +66,32 @@ class Narration:
     objects: tuple[str, ...] = ()
 
 
+_KINDS = r"(?:(?:other|real|clear|big|major|noticeable|visible|obvious|apparent|discernible) )?"
+_TAIL = (
+    r"(?: (?:between|in|within|to|of|about|from|with|and|at|all|that|i|can|see|the|these|this|those"
+    r"|two|2|both|either|each|other|given|before|after|first|second|images?|pictures?|photos?|pics?"
+    r"|photographs?|frames?|here))*"
+)
+_NONE = re.compile(
+    r"(?:(?:in the (?:after|second) (?:image|picture|photo),? )?"
+    r"(?:there (?:is|are|was|were|appears? to be|seems? to be|has been|have been) )?"
+    rf"(?:no|not any) {_KINDS}(?:differences?|changes?|different)"
+    r"(?: (?:exist|spotted|found|seen|observed|noticed|(?:were|have been) \w+ed|have occurred))?"
+    r"|i (?:(?:honestly )?(?:do not|don'?t|don t|can ?not|can'?t|can t|did not|could not) "
+    r"(?:see|notice|find|spot|observe|locate) any"
+    rf"|(?:see|notice|find) no) {_KINDS}(?:differences?|changes?|thing different)"
+    r"|i do not see anything different"
+    r"|(?:there (?:is|was) )?nothing (?:has |is |was |in the second \w+ appears to have )?"
+    r"(?:changed|different)(?: they are the exact same)?"
+    r"|everything (?:is|looks|stays) the same"
+    r"|(?:they |both |the |these |two |2 )*(?:images|pictures|photos|pics|photographs)?(?: both)?"
+    r"(?: ?(?:all )?(?:are|look|appear|appear to be)) (?:the (?:exact )?same|identical)"
+    r"|(?:the )?same (?:picture|image|photo)s?|none)"
+    rf"{_TAIL}[ .!]*",
+    re.IGNORECASE,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """How picture `after` differs from picture `before`; `directed` if the source says which."""
@@ -73,6 +100,11 @@ class Difference:
     before: int = 0
     after: int = 1
     directed: bool = False
+
+    @property
+    def none(self) -> bool:
+        """Whether it says, and says no more than, that nothing differs."""
+        return bool(_NONE.fullmatch(" ".join(self.text.split())))
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,17 +40,22 @@ _TEXTS = {
 
 REASONS = {
     "annotations": {
+        "contradicted": "that nothing differs, of pictures whose difference somebody names",
         "duplicate-caption": "the picture has that caption already",
         "duplicate-image-id": "two entries have one image id; the first stays",
+        "duplicate-record": "the same is said in another record already",
         "duplicate-scene": "two scenes have one id; the first stays",
+        "duplicate-sentence": "the same sentence stands there already",
         "empty-box": "a box that covers nothing of its picture",
         "empty-caption": "a caption without text",
+        "empty-sentence": "a sentence without text",
         "malformed-box": "a box that is not four numbers",
         "malformed-record": "a record that is not of the format",
         "no-box": "an object without a box",
         "no-content": "neither a caption nor an object",
         "no-file-name": "an entry that names no file",
         "no-image-id": "an entry without an id",
+        "no-sentence": "a record of which no sentence is left",
         "size-mismatch": "boxes for a picture of another shape than this one",
         "unknown-category": "an object of a category that is not listed",
         "unknown-image": "an annotation of a picture that is not listed",

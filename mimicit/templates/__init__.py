@@ -6,9 +6,9 @@ One file a kind of scene, and its words, where it needs any, in the file of the 
 
 from collections.abc import Callable, Iterator
 
-from mimicit.annotations import Annotation, Dialogue
+from mimicit.annotations import Annotation, Dialogue, Difference
 from mimicit.schema import Exchange, Scene
-from mimicit.templates import dialogues, pictures, wording
+from mimicit.templates import dialogues, differences, pictures, wording
 from mimicit.templates.wording import Choice
 
 NAME = "templates"
@@ -18,6 +18,7 @@ Writer = Callable[[Scene, Choice], Iterator[Exchange]]
 
 WRITERS: dict[str, tuple[type[Annotation] | None, Writer]] = {
     "dialogues": (Dialogue, dialogues.write),
+    "differences": (Difference, differences.write),
     "pictures": (None, pictures.write),
 }
 """What writes about a scene, by the name of its wording: the first that has such an annotation."""
