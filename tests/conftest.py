@@ -1,8 +1,12 @@
 """What several tests share: small sources made by hand, and the built sample."""
 
+import contextlib
+import io
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +16,7 @@ import hypothesis
 import pytest
 from PIL import Image
 
+from mimicit.cli import main
 from mimicit.config import BuildConfig, Endpoint, SourceConfig
 from mimicit.pipeline import Summary, build
 from mimicit.testing import FakeTeacher
@@ -157,6 +162,35 @@ def teacher() -> Iterator[FakeTeacher]:
     """An endpoint that answers at once."""
     with FakeTeacher(latency=0) as server:
         yield server
+
+
+def run_cli(
+    *arguments: object, cwd: str | Path = ".", **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run the command line in this process, which takes most of a second less than one of its own.
+
+    Where it matters that it is a process (signals, terminals, what is imported), tests start one.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    before, argv = dict(os.environ), sys.argv
+    code: object = 0
+    try:
+        os.environ.update(environment)
+        sys.argv = ["mimicit", *map(str, arguments)]
+        with (
+            contextlib.chdir(cwd),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            main()
+    except SystemExit as ended:
+        code = ended.code or 0
+    finally:
+        sys.argv = argv
+        os.environ.clear()
+        os.environ.update(before)
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(sys.argv, code, out.getvalue(), err.getvalue())
 
 
 WAYS = ("endpoint", "partial", "journal", "budget_usd", "prices")

@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import run_cli
 from test_gate import (
     AGREEMENT,
     INDEX,
@@ -447,8 +447,7 @@ def test_much_damage_by_chance_is_found_and_raises_nothing(
 
 
 def said(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mimicit", "validate", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return run_cli("validate", *arguments)
 
 
 def test_the_command_prints_an_object_a_line(copy: Copy) -> None:

@@ -1,14 +1,11 @@
 """The plan: what it says a build would ask is what the build asks."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Asking, Coco
+from conftest import Asking, Coco, run_cli
 
 from mimicit import prices, upkeep
 from mimicit.config import BuildConfig, SourceConfig
@@ -104,46 +101,38 @@ def test_templates_need_no_plan(pets: Coco, tmp_path: Path) -> None:
         plan(BuildConfig(sources=[source]), prices.load(), journal=tmp_path / "j.db")
 
 
-def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "mimicit", *arguments],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_the_command_says_what_it_would_cost(inside: Path) -> None:
-    done = run("plan", "-s", "coco", "--sample", "--model", "gpt-4o-mini", "--rpm", "5")
+    done = run_cli("plan", "-s", "coco", "--sample", "--model", "gpt-4o-mini", "--rpm", "5")
     assert done.returncode == 0, done.stderr
     assert "to ask        10, with 10 pictures" in done.stdout
     assert "about $0.0" in done.stdout
     assert "about 2 minutes" in done.stdout
-    done = run("plan", "-s", "coco", "--sample", "--model", "mine")
+    done = run_cli("plan", "-s", "coco", "--sample", "--model", "mine")
     assert "no price for 'mine'" in done.stdout
     (inside / "own.yaml").write_text(
         "date: 2026-11-01\nmodels:\n  mine: {input: 100, output: 100}\n"
     )
-    done = run("plan", "-s", "coco", "--sample", "--model", "mine", "--prices", "own.yaml")
+    done = run_cli("plan", "-s", "coco", "--sample", "--model", "mine", "--prices", "own.yaml")
     assert "as of 2026-11-01" in done.stdout
-    assert run("plan", "-s", "coco", "--sample").returncode == 2
+    assert run_cli("plan", "-s", "coco", "--sample").returncode == 2
 
 
 def test_prompts_are_shown_as_they_would_be_sent(inside: Path, teacher: FakeTeacher) -> None:
-    done = run("prompts", "show", "coco")
+    done = run_cli("prompts", "show", "coco")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("----- system\nYou write")
     assert "[picture LA_IMG_900000000001, at its own size" in done.stdout
-    one = run("prompts", "show", "coco", "--scene", "900000000003", "--no-vision").stdout
+    one = run_cli("prompts", "show", "coco", "--scene", "900000000003", "--no-vision").stdout
     assert "picture LA_IMG" not in one
     build = ["build", "-s", "coco", "--sample", "--teacher", "openai", "--model", "MODEL"]
-    done = run(*build, "--no-vision", "--only", "900000000003", OPENAI_BASE_URL=teacher.base_url)
+    done = run_cli(
+        *build, "--no-vision", "--only", "900000000003", OPENAI_BASE_URL=teacher.base_url
+    )
     assert done.returncode == 0, done.stderr
     (call,) = teacher.calls
     for message in call.body["messages"]:
         assert f"----- {message['role']}\n{message['content']}\n" in one
-    shown = run("prompts", "show", "coco", "--scene", "900000000003", "--no-vision", "--json")
+    shown = run_cli("prompts", "show", "coco", "--scene", "900000000003", "--no-vision", "--json")
     assert json.loads(shown.stdout) == call.body
-    assert run("prompts", "show", "coco", "--scene", "7").returncode == 2
-    assert run("prompts", "show", "nothing").returncode == 2
+    assert run_cli("prompts", "show", "coco", "--scene", "7").returncode == 2
+    assert run_cli("prompts", "show", "nothing").returncode == 2

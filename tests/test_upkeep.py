@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import run_cli
 from test_journal import asked, at_once, child, keep, keys, line, outputs, raw, said
 
 from mimicit import journal_file, upkeep
@@ -469,11 +470,7 @@ def test_an_interrupted_backup_leaves_nothing_behind(path: Path, tmp_path: Path)
 
 
 def mimicit(*words: object, cwd: Path, code: int = 0, **environment: str) -> str:
-    command = [sys.executable, "-m", "mimicit", "journal", *map(str, words)]
-    environment = {**os.environ, **environment}
-    found = subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
+    found = run_cli("journal", *words, cwd=cwd, **environment)
     assert found.returncode == code, found
     assert "Traceback" not in found.stderr
     return found.stdout + found.stderr
