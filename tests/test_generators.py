@@ -90,7 +90,8 @@ def pictures_of(annotation: Annotation) -> set[int]:
         return {annotation.before, annotation.after}
     if isinstance(annotation, Story):
         return set(annotation.images)
-    return {getattr(annotation, "image", 0) or 0} if hasattr(annotation, "image") else set()
+    image = getattr(annotation, "image", None)
+    return set() if image is None else {image}  # None: the whole scene, or a video
 
 
 @pytest.mark.parametrize("name", SOURCES)

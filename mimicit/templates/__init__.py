@@ -6,9 +6,9 @@ One file a kind of scene, and its words, where it needs any, in the file of the 
 
 from collections.abc import Callable, Iterator
 
-from mimicit.annotations import Annotation, Dialogue, Difference
+from mimicit.annotations import Annotation, Dialogue, Difference, Segment
 from mimicit.schema import Exchange, Scene
-from mimicit.templates import dialogues, differences, pictures, wording
+from mimicit.templates import dialogues, differences, pictures, segments, wording
 from mimicit.templates.wording import Choice
 
 NAME = "templates"
@@ -18,6 +18,7 @@ Writer = Callable[[Scene, Choice], Iterator[Exchange]]
 
 WRITERS: dict[str, tuple[type[Annotation] | None, Writer]] = {
     "dialogues": (Dialogue, dialogues.write),
+    "segments": (Segment, segments.write),
     "differences": (Difference, differences.write),
     "pictures": (None, pictures.write),
 }
