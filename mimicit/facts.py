@@ -190,6 +190,31 @@ def _mistaken(label: str, by_label: dict[str, list[Box]], spoken: frozenset[str]
     return bool(rivals and spoken) and label not in nouns.OVERLOOKED
 
 
+def absent(scene: Scene, found: list[Thing], image: int = 0) -> list[str]:
+    """List labels that were looked for and are not there, beyond a careful reader's doubt.
+
+    Args:
+        scene: The scene.
+        found: What is known of the picture's things.
+        image: The picture's place in the scene.
+    """
+    if scene.images[image].size is None:  # nothing is known of its things
+        return []
+    spoken = frozenset(
+        word
+        for a in scene.annotations
+        if isinstance(a, Caption) and a.image == image
+        for word in words_of(a.text)
+    )
+    doubtful = frozenset().union(*(nouns.lookalikes(thing.label) for thing in found))
+    doubtful |= nouns.MASS | nouns.PAIRS | nouns.OVERLOOKED
+    return [
+        label
+        for label in scene.vocabulary
+        if label not in doubtful and not nouns.speaks_of(spoken, label)
+    ]
+
+
 def _cut_off(box: Box, size: tuple[int, int]) -> bool:
     """Tell whether a box touches the picture's edge, so that part of the thing is outside."""
     margin_x, margin_y = 0.005 * size[0], 0.005 * size[1]

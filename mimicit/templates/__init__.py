@@ -6,9 +6,9 @@ One file a kind of scene, and its words, where it needs any, in the file of the 
 
 from collections.abc import Callable, Iterator
 
-from mimicit.annotations import Annotation, Dialogue, Difference, Segment
+from mimicit.annotations import Annotation, Box, Caption, Dialogue, Difference, Segment
 from mimicit.schema import Exchange, Scene
-from mimicit.templates import dialogues, differences, pictures, segments, wording
+from mimicit.templates import dialogues, differences, pairs, pictures, segments, wording
 from mimicit.templates.wording import Choice
 
 NAME = "templates"
@@ -21,13 +21,19 @@ WRITERS: dict[str, tuple[type[Annotation] | None, Writer]] = {
     "segments": (Segment, segments.write),
     "differences": (Difference, differences.write),
     "pictures": (None, pictures.write),
+    "pairs": (None, pairs.write),
 }
-"""What writes about a scene, by the name of its wording: the first that has such an annotation."""
+"""What writes about a scene, by the name of its wording: the first that has such an annotation.
+
+Captions and boxes of several pictures are for `pairs`.
+"""
 
 
 def _writer(scene: Scene) -> str:
     kinds = {type(annotation) for annotation in scene.annotations}
-    return next(name for name, (kind, _) in WRITERS.items() if kind is None or kind in kinds)
+    name = next(name for name, (kind, _) in WRITERS.items() if kind is None or kind in kinds)
+    several = len(scene.images) > 1 and not kinds.isdisjoint({Caption, Box})
+    return "pairs" if name == "pictures" and several else name
 
 
 def write(scene: Scene, seed: int) -> list[Exchange]:

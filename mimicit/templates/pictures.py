@@ -9,8 +9,7 @@ from functools import cache
 from pydantic import BaseModel
 
 from mimicit import nouns
-from mimicit.annotations import Caption
-from mimicit.facts import Region, Thing, best_captions, place, things, words_of
+from mimicit.facts import Region, Thing, absent, best_captions, place, things, words_of
 from mimicit.schema import Exchange, Scene
 from mimicit.templates.wording import Choice, Forms, Pair, Phrases, ask, ask_pair, wording
 
@@ -81,7 +80,7 @@ def _descriptions(captions: list[str], found: list[Thing], choice: Choice) -> It
         and not nouns.speaks_of(said, thing.label)
     ]
     if unsaid and not said & nouns.GENERIC:
-        listed = nouns.enumerate_nouns([_named(thing) for thing in unsaid[:4]])
+        listed = nouns.enumerate_nouns([named(thing) for thing in unsaid[:4]])
         yield ask(
             "detail",
             choice,
@@ -92,7 +91,7 @@ def _descriptions(captions: list[str], found: list[Thing], choice: Choice) -> It
         )
 
 
-def _named(thing: Thing) -> str:
+def named(thing: Thing) -> str:
     """Name a thing with as much of a number as is sure: "a dog", "two dogs", "several dogs"."""
     if thing.count == 1 and not thing.crowd:
         return nouns.one(thing.label)
@@ -108,7 +107,7 @@ def _named(thing: Thing) -> str:
 def _what(found: list[Thing], choice: Choice) -> Iterator[Exchange]:
     shown = [t for t in found if t.share > 0.002 and t.certainty != "unknown"][:7]
     if len(shown) >= 2:
-        listed = nouns.enumerate_nouns([_named(thing) for thing in shown])
+        listed = nouns.enumerate_nouns([named(thing) for thing in shown])
         yield ask("objects", choice, _wording().objects, list=listed)
 
 
@@ -146,12 +145,14 @@ def _presence(
     there = [
         t for t in found if t.share > 0.006 and t.label not in unnamed and t.certainty != "unknown"
     ]
-    absent = _absent(scene, found)
-    if not there or not absent:
+    missing_labels = absent(scene, found)
+    if not there or not missing_labels:
         return
     thing = choice.of("there", there)
-    plausible = sorted(nouns.same_setting(frozenset(t.label for t in found)).intersection(absent))
-    missing = choice.of("absent", plausible or absent)
+    plausible = sorted(
+        nouns.same_setting(frozenset(t.label for t in found)).intersection(missing_labels)
+    )
+    missing = choice.of("absent", plausible or missing_labels)
     # Where the next question asks for its place, the answer is not given away here.
     told = thing.only and not (located and located[0] == thing)
     where = place(thing.only) if thing.only and told else ""
@@ -162,25 +163,11 @@ def _presence(
             "one": nouns.one(label),
             "things": nouns.many(label),
             "label": label,
-            "found": f"{_named(thing)} {where}".strip(),
+            "found": f"{named(thing)} {where}".strip(),
             "are": "is" if single else "are",
         }
         answer = wording.yes if slot == "yes" else wording.no
         yield Exchange(wording.ask.format(**words), answer.format(**words), "yes-no")
-
-
-def _absent(scene: Scene, found: list[Thing]) -> list[str]:
-    """List labels that were looked for and are not there, beyond a careful reader's doubt."""
-    spoken = frozenset(
-        word for a in scene.annotations if isinstance(a, Caption) for word in words_of(a.text)
-    )
-    doubtful = frozenset().union(*(nouns.lookalikes(thing.label) for thing in found))
-    doubtful |= nouns.MASS | nouns.PAIRS | nouns.OVERLOOKED
-    return [
-        label
-        for label in scene.vocabulary
-        if label not in doubtful and not nouns.speaks_of(spoken, label)
-    ]
 
 
 def _located(found: list[Thing], choice: Choice) -> tuple[Thing, str] | None:
