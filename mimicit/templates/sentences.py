@@ -12,7 +12,8 @@ _DANGLING = re.compile(
     r"("
     r"he|she|they|it|his|her|hers|their|theirs|its|him|them|this|that|"
     r"these|those|one|both|another|other|others|also|then|next|again|"
-    r"finally|afterwards|and|but|so|now|later|still"
+    r"finally|afterwards|and|but|so|now|later|still|more|first|second|third|last|lastly|shortly|"
+    r"eventually"
     r")\b"
 )
 """Words that need a sentence before the one they begin."""
@@ -49,11 +50,20 @@ _BARE = re.compile(
 """Whoever begins a sentence without an article, where the article is all that it lacks."""
 
 
+_DISAGREES = re.compile(
+    r"^(an?|the|one) ([a-z-]+ )?(man|woman|girl|boy|lady|guy|person|child|kid|dog|cat|player|"
+    r"camera) (are|were|have|do|go|get|put|take|make|come|give|show|sit|stand|hold|talk|speak|walk|run|jump|"
+    r"play|start|begin|throw|hit|ride|rake|cut|clean|wash|use|move|turn|pick|pull|push|look|try|dance|"
+    r"continue|explain|demonstrate|perform|wear|fall|swim|climb|mow|brush|shake|lift|drop|open)\b"
+)
+"""One person and the verb of several."""
+
+
 def mend(text: str) -> str:
     """Mend what typing does to a sentence: doubled words, missing blanks, capital, full stop."""
     text = re.sub(r"\b(a|an|and|the|to|is|of|in|on|with) \1\b", r"\1", " ".join(text.split()))
     text = re.sub(r"([,;]) *(?:\1 *)+", r"\1 ", text)
-    text = re.sub(r",(?=[A-Za-z])", ", ", text)
+    text = re.sub(r',(?="?[A-Za-z])', ", ", text)
     text = re.sub(r"^(A|An|The|Two) (M[ae]n|Wom[ae]n|Boy|Girl|Lady)\b", _lowered, text)
     return tidy(_BARE.sub(lambda found: f"A {found[1].lower()}", tidy(text)))
 
@@ -73,7 +83,7 @@ def opens(text: str) -> bool:
     words = words_of(lower)
     if len(words) < 3 or _DANGLING.match(words[0]) or _ADVERB_FIRST.match(lower):
         return False
-    if re.match(_SOMEBODY, lower):
+    if re.match(_SOMEBODY, lower) or _DISAGREES.match(lower):
         return False
     if words[0] in _SUBORDINATE and ("," not in text or PRONOUN.search(" ".join(words[1:3]))):
         return False
