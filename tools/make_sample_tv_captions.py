@@ -28,8 +28,9 @@ def person(draw: Pen, x: float, colour: str, hands: tuple[float, float], *, woma
         draw.line((x + side * 14, 130, x + side * 44, hand), fill="#e0b090", width=8)
         draw.line((x + side * 9, 190, x + side * 12, 250), fill="#303040", width=9)
     if woman:
+        draw.ellipse((x - 27, 60, x + 27, 132), fill="#6a3b1a")
         draw.polygon(((x - 14, 115), (x + 14, 115), (x + 34, 215), (x - 34, 215)), fill=colour)
-        draw.ellipse((x - 27, 60, x + 27, 130), fill="#6a3b1a")
+        draw.rectangle((x - 12, 100, x + 12, 122), fill="#f0c8a0")
     else:
         draw.rectangle((x - 20, 115, x + 20, 200), fill=colour)
         draw.rectangle((x - 22, 62, x + 22, 82), fill="#303030")
