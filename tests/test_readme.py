@@ -10,6 +10,8 @@ import tomllib
 from pathlib import Path
 
 import clips
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import KEY, Coco
 
@@ -22,7 +24,14 @@ from mimicit.testing import FakeTeacher
 ROOT = Path(__file__).parents[1]
 
 
-PAGES = ["README.md", "docs/ci.md", "docs/datasets.md", "docs/media.md", "docs/teachers.md"]
+PAGES = [
+    "README.md",
+    "docs/bring_your_own.md",
+    "docs/ci.md",
+    "docs/datasets.md",
+    "docs/media.md",
+    "docs/teachers.md",
+]
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -48,6 +57,11 @@ def workplace(coco: Coco, sample: Path, tmp_path: Path) -> Path:
     Journal(tmp_path / ".mimicit" / "journal.db").close()
     (tmp_path / "clips").mkdir()
     clips.make(tmp_path / "clips" / "variable.mp4")
+    shutil.copytree(ROOT / "samples" / "jsonl", tmp_path / "my-data")
+    pictures = [{"bytes": path.read_bytes()} for path in sorted((tmp_path / "photos").iterdir())]
+    (tmp_path / "my-table").mkdir()
+    table = pa.table({"image": pictures, "caption": ["A cat."] * len(pictures)})
+    pq.write_table(table, tmp_path / "my-table" / "birds.parquet")
     return tmp_path
 
 

@@ -157,8 +157,8 @@ LINES: list[dict[str, Any]] = [
 
 LICENSES = """# The pictures and clips of this sample
 
-The photographs come from `samples/coco`, scaled by `tools/make_sample_jsonl.py`, which also drew the
-clips and the ball. What `own.jsonl` says of them was written for this project and is, like it,
+The photographs come from `samples/coco`, scaled by `tools/make_sample_jsonl.py`, which also drew
+the clips and the ball. What `own.jsonl` says of them was written for this project and is, like it,
 under the MIT licence.
 
 | file | what it is | licence |

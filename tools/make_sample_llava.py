@@ -71,10 +71,13 @@ DETAILS: list[tuple[int, Turns]] = [
         [
             (
                 "<image>\nDescribe this picture in detail.",
-                "A brownish red cup with a white inside stands on a saucer of the same colour. The "
-                "coffee in it stays well below the rim. A small metal spoon rests on the saucer "
-                "beside the cup.\n\nThe wooden table under them is reddish brown, and its grain can be "
-                "seen clearly.",
+                (
+                    "A brownish red cup with a white inside stands on a saucer of the same "
+                    "colour. The coffee in it stays well below the rim. A small metal spoon "
+                    "rests on the saucer beside the cup.\n\n"
+                    "The wooden table under them is reddish brown, and its grain can be seen "
+                    "clearly."
+                ),
             )
         ],
     ),
@@ -83,9 +86,12 @@ DETAILS: list[tuple[int, Turns]] = [
         [
             (
                 "What can be seen here? Take your time.\n<image>",
-                "A smiling woman with short hair poses in an orange space suit. Behind her, on the "
-                "left, hangs a flag with stars and stripes. On the right stands a model of a space "
-                "shuttle, and in front of her is a white helmet with a dark visor.",
+                (
+                    "A smiling woman with short hair poses in an orange space suit. Behind her, "
+                    "on the left, hangs a flag with stars and stripes. On the right stands a "
+                    "model of a space shuttle, and in front of her is a white helmet with a "
+                    "dark visor."
+                ),
             )
         ],
     ),
@@ -96,8 +102,11 @@ REASONINGS: list[tuple[int, Turns]] = [
         [
             (
                 "<image>\nWhy might the man have put his camera on a tripod?",
-                "A tripod holds the camera still. That keeps the pictures sharp and lets him frame "
-                "them with care, which is hard to do with a camera held in the hands.",
+                (
+                    "A tripod holds the camera still. That keeps the pictures sharp and lets "
+                    "him frame them with care, which is hard to do with a camera held in the "
+                    "hands."
+                ),
             )
         ],
     ),
@@ -106,8 +115,10 @@ REASONINGS: list[tuple[int, Turns]] = [
         [
             (
                 "<image>\nAt what time of day may this have been taken?",
-                "It was probably taken around dusk or dawn: the sky is dark blue with a paler band "
-                "near the horizon, and the lights on the ground are switched on.",
+                (
+                    "It was probably taken around dusk or dawn: the sky is dark blue with a "
+                    "paler band near the horizon, and the lights on the ground are switched on."
+                ),
             )
         ],
     ),

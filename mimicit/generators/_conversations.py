@@ -16,7 +16,8 @@ _LEANS = re.compile(
     r"^\W*(and|but|so|then|why|how so|which one|what about|how about|what else)\b\W"
     r"|\b(else|another|others?|he|she|they|them|his|her|hers|their|theirs|its|him)\b"
     r"|\bit\b(?! (?:be|seem|look|appear|possible|likely|safe|true|raining|snowing|sunny))"
-    r"|\b(this|that|these|those)\b(?! (?:\w+ )?(?:image|picture|photo|photograph|scene|view)\b)"
+    r"|\bthis\b(?!\W*$| (?:\w+ )?(?:image|picture|photo|photograph|scene|view)\b)"
+    r"|\b(that|these|those)\b(?! (?:\w+ )?(?:images|pictures|photos|photographs)\b)"
     r"|^\W*(\w+\W+){0,2}$",
     re.IGNORECASE,
 )
@@ -34,9 +35,12 @@ _TURN = msgspec.json.Decoder(Turn)
 
 
 def clean(text: str) -> str:
-    """Take out the image token with the white space around it, and what hangs at lines' ends."""
+    """Take out the image token with the white space around it, and what hangs at lines' ends.
+
+    A quotation mark that the official questions have by mistake ("What is this about'?") goes too.
+    """
     bare = _IMAGE.sub(" ", text).replace("\r\n", "\n").replace("\r", "\n")
-    return re.sub(r"[ \t]+\n", "\n", bare).strip()
+    return re.sub(r"(?<=about)'\?$", "?", re.sub(r"[ \t]+\n", "\n", bare).strip())
 
 
 def exchanges(turns: Iterable[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[Problem]]:

@@ -26,7 +26,7 @@ class Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     segments: Raws = None
     narrations: Raws = None
     differences: Raws = None
-    story: msgspec.Raw | None = None
+    story: msgspec.Raw = msgspec.Raw(b"null")
     stories: Raws = None
     utterances: Raws = None
     conversations: Raws = None

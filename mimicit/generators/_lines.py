@@ -145,7 +145,8 @@ _SPOKEN_FOR = frozenset({"duration", "evidence", "sentences"})
 
 def annotations(line: Line, media: Media) -> Iterator[Annotation | Problem]:
     """Read all that a line says, kind by kind, and what of it has to be left out."""
-    stories = [*([line.story] if line.story else []), *(line.stories or [])]
+    told = [] if bytes(line.story) == b"null" else [line.story]
+    stories = [*told, *(line.stories or [])]
     for key, (read, repeated) in _PARTS.items():
         said: set[Annotation] = set()
         items = stories if key == "stories" else getattr(line, key) or []

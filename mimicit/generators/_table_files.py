@@ -136,7 +136,8 @@ def _check(schema: pa.Schema, columns: Columns, shown: str) -> None:
             )
         kind = _kind(schema.field(places[0]).type)
         wanted = {"image": {"pictures"}, "id": {"text", "numbers"}}
-        if kind not in wanted.get(option, {"text", "lists of text"}):
+        texts = {"text", "lists of text", "null", "lists of null"}  # null: all of it is missing
+        if kind not in wanted.get(option, texts):
             raise UsageError(
                 f"{NAME}: column {name!r} of {shown} cannot be the {option}_column, as it holds "
                 f"{kind}; there are: {listed}"

@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, cast
 
 from mimicit.annotations import Annotation, Caption, Dialogue
@@ -118,9 +118,13 @@ def _row(row: dict[str, Any], name: str, columns: Columns, store: Path) -> _Row 
     value = row[columns.image]
     data = value["bytes"] if isinstance(value, dict) else value
     if not data:
-        path = value.get("path") if isinstance(value, dict) else None
-        beside = f", only the path {path!r}, which is not followed" if path else ""
-        return reject(NAME, "no-picture", name, f"no bytes of a picture{beside}")
+        detail = "no bytes of a picture"
+        if isinstance(value, dict) and value.get("path"):
+            shown = PurePath(value["path"]).name  # where it lies is nobody's business
+            detail += (
+                f", only the name {shown!r}: save_to_disk takes pictures in, to_parquet may not"
+            )
+        return reject(NAME, "no-picture", name, detail)
     texts = tuple(plain(text) for text in _list(row, columns.text))
     asked, answers = _list(row, columns.question), _list(row, columns.answer)
     if len(asked) != len(answers):
