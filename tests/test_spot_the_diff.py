@@ -291,6 +291,17 @@ def test_each_difference_is_asked_for_once() -> None:
         assert ("people" in exchange.instruction) == ("man" in exchange.answer.split())
 
 
+def test_half_a_comparison_is_no_difference_by_itself() -> None:
+    exchanges = write(scene_of("there are 7 people in photo 1", "there are 2 people in photo 2"), 0)
+    assert [(e.kind, e.answer) for e in exchanges] == [
+        (
+            "differences",
+            "There are 7 people in the first picture. There are 2 people in the second picture.",
+        )
+    ]
+    assert len(write(scene_of("there are 7 people in photo 1", "the bus has left"), 0)) == 4
+
+
 typed_sentences = st.lists(
     st.text("abcdefghijklmnopqrstuvwxyz {}.%", max_size=40)
     | st.sampled_from(

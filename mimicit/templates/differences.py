@@ -5,6 +5,7 @@ picture shows a thing is told of the first or of the second one, and of what doe
 is told than that one of them shows it.
 """
 
+import re
 from collections.abc import Iterator
 from functools import cache
 
@@ -56,9 +57,26 @@ def write(scene: Scene, choice: Choice) -> Iterator[Exchange]:
         return
     form = _wording()
     yield Exchange(choice.of("all ask", form.differences), " ".join(told), "differences")
+    alone = [text for text in told if not _is_half(text, told)]
     if len(told) > 1:
-        yield from _one_by_one(choice.order("which", told)[:MOST], choice)
-    yield ask("yes-no", choice, form.changed, difference=choice.of("yes", told))
+        yield from _one_by_one(choice.order("which", alone)[:MOST], choice)
+    if alone:
+        yield ask("yes-no", choice, form.changed, difference=choice.of("yes", alone))
+
+
+_COMPARES = re.compile(
+    r"\b(?:more|fewer|less|no|not|than|only|missing|gone|new|another|extra|additional|different|moved"
+    r"|now|added|closer|farther|further|other|but|while|whereas|appears?|absent|disappeared)\b|n't"
+)
+
+
+def _is_half(text: str, told: list[str]) -> bool:
+    """Tell whether a sentence says what one picture shows, and another one what the other does."""
+    one, other = "first picture" in text, "second picture" in text
+    if one == other or _COMPARES.search(text):
+        return False
+    missing = "second picture" if one else "first picture"
+    return any(missing in another for another in told)
 
 
 def _sentences(texts: list[str]) -> list[str]:
