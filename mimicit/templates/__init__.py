@@ -6,9 +6,9 @@ One file a kind of scene, and its words, where it needs any, in the file of the 
 
 from collections.abc import Callable, Iterator
 
-from mimicit.annotations import Annotation, Box, Caption, Dialogue, Difference, Segment
+from mimicit.annotations import Annotation, Box, Caption, Dialogue, Difference, Narration, Segment
 from mimicit.schema import Exchange, Scene
-from mimicit.templates import dialogues, differences, pairs, pictures, segments, wording
+from mimicit.templates import dialogues, differences, narrations, pairs, pictures, segments, wording
 from mimicit.templates.wording import Choice
 
 NAME = "templates"
@@ -19,6 +19,7 @@ Writer = Callable[[Scene, Choice], Iterator[Exchange]]
 WRITERS: dict[str, tuple[type[Annotation] | None, Writer]] = {
     "dialogues": (Dialogue, dialogues.write),
     "segments": (Segment, segments.write),
+    "narrations": (Narration, narrations.write),
     "differences": (Difference, differences.write),
     "pictures": (None, pictures.write),
     "pairs": (None, pairs.write),

@@ -1,0 +1,296 @@
+"""What somebody notes that a person does, as parts of speech: "Takes plate", "taking the plate".
+
+Notes of actions begin with a verb in any form ("take", "takes", "taking") and often lack articles.
+Here they are read word by word; what does not fit into a simple pattern of English is left out.
+`prompts/templates/narrations.yaml` has the words.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from mimicit.templates._verbs import Grammar
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Words of an action; each verb stands in the form that it has after "to".
+
+    Attributes:
+        words: The words.
+        verbs: Places of the verbs whose form depends on the sentence.
+        grammar: What gives the other form.
+    """
+
+    words: tuple[str, ...]
+    verbs: tuple[int, ...]
+    grammar: Grammar = field(repr=False, compare=False)
+
+    @property
+    def do(self) -> str:
+        """Say it after "you": "take the plate"."""
+        return " ".join(self.words).replace("_", " ")
+
+    @property
+    def broad(self) -> bool:
+        """Whether it takes long, and other things are done meanwhile."""
+        broad = self.grammar.words["broad"]
+        return any(self.words[place] in broad for place in self.verbs)
+
+    def repeats(self, other: "Action") -> bool:
+        """Tell whether both name the same action, one perhaps with more words."""
+        mine, theirs = {*self.words} - {"the", "a"}, {*other.words} - {"the", "a"}
+        return self.words[0] == other.words[0] and (mine <= theirs or theirs <= mine)
+
+    @property
+    def doing(self) -> str:
+        """Say it after "you are": "taking the plate"."""
+        words = [
+            self.grammar.doing(word) if place in self.verbs else word
+            for place, word in enumerate(self.words)
+        ]
+        return " ".join(words).replace("_", " ")
+
+
+def tokens(text: str, grammar: Grammar) -> list[str] | None:
+    """Split what somebody typed into words, spelling mended; None where it is no plain phrase."""
+    text = " ".join(text.split()).strip(" .,;:!-")
+    for wrong, right in grammar.mistakes:
+        text = wrong.sub(right, text)
+    for phrase in grammar.joined:
+        text = re.sub(rf"\b{phrase}\b", phrase.replace(" ", "_"), text, flags=re.I)
+    if re.search(r"[^A-Za-z0-9'\-_ é]|--|(?<!\S)-|-(?!\S)", text):
+        return None
+    return [
+        word if word in grammar.proper or (len(word) == 1 and word != "A") else word.lower()
+        for word in text.split()
+    ]
+
+
+def read(words: list[str], grammar: Grammar, *, wearer: bool) -> Action | None:
+    """Read an action of the wearer, or of another person; None where it cannot be told properly."""
+    return _Reader(words, grammar, wearer=wearer).action()
+
+
+class _Reader:
+    """Goes through the words of an action, from the first to the last."""
+
+    def __init__(self, words: list[str], grammar: Grammar, *, wearer: bool) -> None:
+        self._grammar = grammar
+        self._sets = grammar.words
+        self._wearer = wearer
+        self._words = _persons(_without_start(words), grammar, wearer=wearer) or []
+        self._at = 0
+        self._out: list[str] = []
+        self._verbs: list[int] = []
+        self._opening = True  # a thing may begin here
+        self._led = False  # something like "into" stands before
+        self._thing = False  # the verb has its thing
+        self._placed = False  # and a place
+
+    def action(self) -> Action | None:
+        """Give the action, or None."""
+        if not self._words or {*self._words} & (self._sets["odd"] | self._sets["misspelt"]):
+            return None
+        while True:
+            if not self._phrase():
+                return None
+            if self._at == len(self._words):
+                return Action(tuple(self._out), tuple(self._verbs), self._grammar)
+            self._take()  # "and"
+
+    def _next(self, ahead: int = 0) -> str:
+        place = self._at + ahead
+        return self._words[place] if place < len(self._words) else ""
+
+    def _take(self) -> str:
+        self._out.append(self._words[self._at])
+        self._at += 1
+        return self._out[-1]
+
+    def _is_verb(self, ahead: int) -> bool:
+        """Tell whether a word after "and" is another verb."""
+        word = self._next(ahead)
+        return word in self._grammar.forms and word not in self._sets["after_and"]
+
+    def _phrase(self) -> bool:
+        """Read a verb and what belongs to it, up to the next verb or to the end."""
+        verb = self._grammar.forms.get(self._next(), "")
+        if not verb:
+            return False
+        self._verbs.append(len(self._out))
+        self._at += 1
+        self._out.append(verb)
+        if self._next() == "and" and self._is_verb(1):
+            return verb in self._sets["objects"]  # "peel and chop the onion"
+        placed = self._particle(verb)
+        if placed is None:
+            return False
+        return self._arguments(verb, placed=placed)
+
+    def _particle(self, verb: str) -> bool | None:
+        """Take what may stand between a verb and its object; tell whether it is a place."""
+        word = self._next()
+        worn = self._words[-1] in self._sets["clothes"]
+        allowed = (
+            word in self._sets["particles"]
+            or (word == "on" and verb in self._sets["particles_on"])
+            or (word == "on" and verb == "put" and worn)
+            or (word == "in" and verb in self._sets["particles_in"])
+        )
+        if not allowed:
+            return False
+        place = word in self._sets["particles_place"] or word == "on"
+        if verb in self._sets["places"] and not place:
+            return None
+        self._take()
+        return place
+
+    def _arguments(self, verb: str, *, placed: bool) -> bool:
+        """Read things, places and adverbs; tell whether the verb has all that it needs."""
+        begun = len(self._out)
+        self._opening, self._led, self._thing, self._placed = True, False, False, placed
+        links = self._sets["prepositions"] | self._sets["joined_prepositions"]
+        while self._at < len(self._words):
+            word = self._next()
+            if word == "and" and self._is_verb(1):
+                break
+            if word in self._sets["adverbs"]:
+                self._take()
+                continue
+            if word == "and":
+                step = self._join
+            elif word in links:
+                step = self._lead
+            else:
+                step = self._trail if word in self._sets["particles"] else self._name
+            if not step():
+                return False
+        return self._is_whole(verb, begun, thing=self._thing, placed=self._placed)
+
+    def _join(self) -> bool:
+        """Take the "and" between two things."""
+        if self._opening or not self._next(1):
+            return False
+        self._take()
+        return True
+
+    def _lead(self) -> bool:
+        """Take what leads to a place or to another thing: "into", "with", "of"."""
+        word = self._next()
+        if (self._opening and self._led) or (word == "to" and self._next(1) in self._grammar.forms):
+            return False
+        measured = word == "of" and self._out[-1].removesuffix("s") in self._sets["amounts"]
+        self._take()
+        self._placed = self._placed or word != "of"
+        self._led, self._opening = True, not measured
+        return True
+
+    def _trail(self) -> bool:
+        """Take what stands after a thing and says where it goes: "down", "away"."""
+        links = self._sets["prepositions"] | self._sets["joined_prepositions"] | {"and", ""}
+        if self._next(1) not in links:
+            return False
+        self._take()
+        self._placed, self._opening = True, False
+        return True
+
+    def _name(self) -> bool:
+        """Take a word of a thing's name."""
+        self._thing = self._thing or not self._led
+        if self._opening and not self._begin_thing():
+            return False
+        self._opening = False
+        self._take()
+        return True
+
+    def _begin_thing(self) -> bool:
+        """Write the article that a thing lacks, or "your"; tell whether the words make sense."""
+        word, following = self._next(), self._next(1)
+        if word in self._sets["articles"]:
+            return self._after_article(word, following)
+        if word == "you" and not self._wearer:
+            known = self._sets["determiners"] | self._sets["prepositions"] | {"and", ""}
+            if following not in known | self._sets["particles"]:
+                self._words.insert(self._at + 1, "the")
+            return True
+        given = word in self._sets["determiners"] | self._sets["people_pronouns"]
+        bare = self._out[-1] in {"in", "into"} and {word, following} & self._sets["bare"]
+        if given or bare or word[0].isdigit():
+            return True
+        noun = following if word in {"left", "right"} else word
+        if noun in self._sets["body"]:
+            self._out.append("your")
+            return self._wearer
+        self._out.append("a" if word in self._sets["people"] else "the")
+        return True
+
+    def _after_article(self, article: str, following: str) -> bool:
+        """Tell whether an article has a thing after it; the wearer's own hand is "your hand"."""
+        wrong = self._sets["prepositions"] | self._sets["determiners"] - {"two", "three", "few"}
+        if not following or following in wrong:
+            return False
+        noun = self._next(2) if following in {"left", "right"} else following
+        if self._wearer and article == "the" and noun in self._sets["body"]:
+            self._words[self._at] = "your"
+        return True
+
+    def _is_whole(self, verb: str, begun: int, *, thing: bool, placed: bool) -> bool:
+        """Tell whether a verb has what it needs, and nothing hangs at the end."""
+        last = self._out[-1]
+        hanging = last in self._sets["prepositions"] | self._sets["joined_prepositions"]
+        if last in self._sets["articles"] | {"your", "some", "more", "another"}:
+            return False
+        if hanging and last not in {"up", "down", "on", "off", "over", "in", "around", "through"}:
+            return False
+        if hanging and verb in self._sets["objects"] and not thing:
+            return False
+        if verb in self._sets["free"]:
+            return not thing
+        if verb in self._sets["either"]:
+            return len(self._out) > begun or placed or self._out[-1] != verb
+        return thing and (placed or verb not in self._sets["places"])
+
+
+def _without_start(words: list[str]) -> list[str]:
+    """Leave out what stands before the verb: "is", "still", "continues"."""
+    if words[0] == "to":
+        words = words[1:]
+    if len(words) > 1 and words[0] in {"is", "are"} and words[1].endswith("ing"):
+        words = words[1:]
+    while len(words) > 1 and (
+        words[0] in {"still", "now"}
+        or (words[0] in {"continue", "continues"} and words[1].endswith("ing"))
+    ):
+        words = words[1:]
+    return list(words)
+
+
+def _persons(words: list[str], grammar: Grammar, *, wearer: bool) -> list[str] | None:
+    """Put persons into words that are clear without a list of letters; None where that fails.
+
+    "a man X" is a man. "C" is the camera wearer, who is spoken to as "you".
+    """
+    known = grammar.words
+    others = not wearer or bool({*words} & known["people"])
+    made: list[str] = []
+    for place, word in enumerate(words):
+        single = len(word) == 1 and word.isalpha() and word != "a"
+        if single and made and made[-1] in known["people"]:
+            continue
+        if word in {"c's", "C's"}:
+            made.append("your")
+        elif word == "C" and not wearer:
+            made.append("you")
+        elif single or re.fullmatch(r"[a-z]'s", word):
+            return None
+        elif word in known["people_pronouns"] and wearer and word != "its":
+            if others or place + 1 == len(words) or words[place + 1] in known["prepositions"]:
+                return None
+            made.append("your")
+        elif word in known["reflexive"]:
+            if not wearer or others:
+                return None
+            made.append("yourself")
+        else:
+            made.append(word)
+    return made
