@@ -239,6 +239,7 @@ def test_what_was_typed_in_a_hurry_is_made_readable(typed: str, read: str) -> No
         "there is a group of people standing in both pictures",
         "the people have moved they are on the right image there are two",
         "there is a man in the picture on the left",
+        "before there were two cars",
         "good",
     ],
 )

@@ -22,7 +22,7 @@ _GO = (  # what follows a picture's name, and not a thing in it
     r"(?=$| (?:there|the|it|its|is|are|has|have|had|shows?|contains?|but|and|while|whereas|was|were"
     r"|which|that|than|not|does|they|he|she|only|you|in)\b)"
 )
-_SUBJECT = r"(?= (?:has|have|had|shows?|contains?|does|do not|is missing \w+|there|you)\b)"
+_SUBJECT = r"(?= (?:has|have|had|shows?|contains?|does|do not|is missing \w+)\b)"
 _AFTER = r"(?:^(?:the )?|\b(?:the|in|on|from|while|but|and|than|whereas|as) )"
 
 _NAMES: Sequence[tuple[str, str]] = (
@@ -68,7 +68,7 @@ _UNSURE = re.compile(
     rf"|\b{_N} (?:on|to|at|in) (?:the )?(?:left|right)\b"
     rf"|\b(?:left|right){_HAND} {_SIDED}\b|\b{_N} (?:before|after)\b"
     r"|\b(?:on|in|to|at|of) (?:the )?(?:before|after)\b|\bafter\b"
-    r"|\bbefore\b(?!$)|\b(?:before|after) (?:group|people|the|in|is)\b"
+    r"|\b(?:left|right) one\b|\bbefore\b(?!$)|\b(?:before|after) (?:group|people|the|in|is)\b"
     r"|\bin the (?:left|right)\b(?! (?:side|hand|lane|row|corner|part|half|bottom|top|lower|upper|"
     r"middle|back|front|section|area|edge|parking|most|far|of))|\bin (?:left|right)$"
     r"|\b(?:in|on|from) the (?:first|second|1st|2nd)(?:$| (?:one|there|but|and|while|the)\b)"
