@@ -6,9 +6,29 @@ One file a kind of scene, and its words, where it needs any, in the file of the 
 
 from collections.abc import Callable, Iterator
 
-from mimicit.annotations import Annotation, Box, Caption, Dialogue, Difference, Narration, Segment
+from mimicit.annotations import (
+    Annotation,
+    Box,
+    Caption,
+    Dialogue,
+    Difference,
+    Narration,
+    Segment,
+    Story,
+    Utterance,
+)
 from mimicit.schema import Exchange, Scene
-from mimicit.templates import dialogues, differences, narrations, pairs, pictures, segments, wording
+from mimicit.templates import (
+    dialogues,
+    differences,
+    narrations,
+    pairs,
+    pictures,
+    rooms,
+    segments,
+    stories,
+    wording,
+)
 from mimicit.templates.wording import Choice
 
 NAME = "templates"
@@ -21,6 +41,8 @@ WRITERS: dict[str, tuple[type[Annotation] | None, Writer]] = {
     "segments": (Segment, segments.write),
     "narrations": (Narration, narrations.write),
     "differences": (Difference, differences.write),
+    "stories": (Story, stories.write),
+    "rooms": (Utterance, rooms.write),
     "pictures": (None, pictures.write),
     "pairs": (None, pairs.write),
 }

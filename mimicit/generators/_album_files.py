@@ -1,0 +1,142 @@
+"""Reading VIST's files: photographs, albums, and the sentences of stories one by one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from mimicit.generators._records import numbered, plain, records, reject
+from mimicit.schema import Rejection
+
+Id = int | str
+T = TypeVar("T", bound=msgspec.Struct)
+
+FLICKR = {
+    "0": "All rights reserved",
+    "1": "CC-BY-NC-SA-2.0",
+    "2": "CC-BY-NC-2.0",
+    "3": "CC-BY-NC-ND-2.0",
+    "4": "CC-BY-2.0",
+    "5": "CC-BY-SA-2.0",
+    "6": "CC-BY-ND-2.0",
+    "7": "No known copyright restrictions",
+    "8": "United States government work",
+    "9": "CC0-1.0",
+    "10": "CC-PDM-1.0",
+}
+"""Flickr's numbers for licences, which the files give without a table of their own."""
+
+
+class Photo(msgspec.Struct, gc=False):
+    """A photograph of `images`."""
+
+    id: Id
+    album_id: Id | None = None
+    title: str | None = None
+    text: str | None = None
+    tags: str | None = None
+    license: Id | None = None
+
+
+class Album(msgspec.Struct, gc=False):
+    """An album of `albums`."""
+
+    id: Id
+    title: str | None = None
+    description: str | None = None
+
+
+class Told(msgspec.Struct, gc=False):
+    """A sentence about one photograph, of one story."""
+
+    photo_flickr_id: Id
+    story_id: Id
+    worker_arranged_photo_order: int
+    text: str
+    original_text: str | None = None
+    album_id: Id | None = None
+
+
+class Licence(msgspec.Struct, gc=False):
+    """A licence of `licenses`, where there are any."""
+
+    id: Id
+    name: str
+
+
+class File(msgspec.Struct):
+    """A story-in-sequence file; its records are not decoded yet."""
+
+    images: list[msgspec.Raw]
+    annotations: list[msgspec.Raw]
+    albums: list[msgspec.Raw] = []
+    licenses: list[msgspec.Raw] = []
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the file says of photographs and albums, by their ids as text."""
+
+    photos: dict[str, Photo]
+    albums: dict[str, Album]
+    licences: dict[str, str]
+
+
+Line = tuple[str, Told]
+"""A sentence, and what its record is called."""
+
+
+def read_known(content: File, source: str) -> tuple[Known, list[Rejection]]:
+    """Read all photographs, albums and licences; the smallest of several of one id stays."""
+    refused: list[Rejection] = []
+    photos: dict[str, Photo] = {}
+    albums: dict[str, Album] = {}
+    licences: dict[str, str] = {}
+    for name, photo in _sorted(_named("image", content.images), Photo, source, refused):
+        if str(photo.id) in photos:
+            detail = "an entry of this id stands there already"
+            refused.append(reject(source, "duplicate-image-id", f"{name}: {photo.id}", detail))
+        else:
+            photos[str(photo.id)] = photo
+    for name, album in _sorted(_named("album", content.albums), Album, source, refused):
+        if str(album.id) in albums:
+            detail = "an album of this id stands there already"
+            refused.append(reject(source, "duplicate-record", f"{name}: {album.id}", detail))
+        else:
+            albums[str(album.id)] = album
+    for _, licence in _sorted(_named("licence", content.licenses), Licence, source, refused):
+        licences.setdefault(str(licence.id), plain(licence.name))
+    return Known(photos, albums, licences or FLICKR), refused
+
+
+def _named(kind: str, items: list[msgspec.Raw]) -> Iterator[tuple[str, msgspec.Raw]]:
+    return ((name.replace("record", kind), item) for name, item in numbered(items))
+
+
+def _sorted(
+    items: Iterator[tuple[str, msgspec.Raw]], kind: type[T], source: str, refused: list[Rejection]
+) -> list[tuple[str, T]]:
+    """Decode records, whatever their order; what cannot be decoded goes to `refused`."""
+    found: list[tuple[str, T]] = []
+    for item in records(items, kind, source):
+        if isinstance(item, Rejection):
+            refused.append(item)
+        else:
+            found.append(item)
+    return sorted(found, key=lambda item: msgspec.json.encode(item[1]))
+
+
+def read_sentences(items: list[msgspec.Raw], source: str) -> Iterator[Line | Rejection]:
+    """Read the sentences: each stands in a list of its own, or does not."""
+    decoded = records(_named("annotation", items), list[Told] | Told, source)  # type: ignore[arg-type]
+    for item in decoded:
+        if isinstance(item, Rejection):
+            yield item
+            continue
+        name, content = item
+        told = content if isinstance(content, list) else [content]
+        if not told:
+            yield reject(source, "no-content", name, "an empty list")
+        for one in told:
+            yield name, one
