@@ -59,7 +59,7 @@ REASONS = {
         "leaning-turn": "a question that may refer to one that was left out",
         "malformed-box": "a box that is not four numbers",
         "malformed-record": "a record that is not of the format",
-        "misunderstood": "a sentence by which somebody found another object than the one it is about",
+        "misunderstood": "a sentence by which somebody found another object than the one meant",
         "no-box": "an object without a box",
         "no-content": "neither a caption nor an object",
         "no-file-name": "an entry that names no file",
