@@ -266,6 +266,29 @@ def test_notes_that_only_look_like_those_of_other_sources_do_no_harm(tmp_path: P
     assert build(BuildConfig(sources=[source]), tmp_path / "out").instructions > 0
 
 
+@pytest.mark.parametrize(
+    ("pictures", "line", "instructions"),
+    [
+        (2, {}, True),
+        (2, {"before": 1, "after": 0, "directed": True}, False),
+        (3, {"before": 0, "after": 2}, False),
+    ],
+)
+def test_differences_are_asked_for_only_where_it_is_clear_of_which_pictures(
+    tmp_path: Path, pictures: int, line: dict[str, Any], *, instructions: bool
+) -> None:
+    names = [f"{number}.png" for number in range(pictures)]
+    for number, name in enumerate(names):
+        Image.new("RGB", (64, 48), (40 * number, 90, 50)).save(tmp_path / name)
+    Image.new("RGB", (64, 48)).save(tmp_path / "z.png")
+    lines = [{"id": "z", "image": "z.png", "captions": ["A black rectangle."]}]
+    lines += [{"id": "d", "images": names, "differences": [{"text": "The door is open.", **line}]}]
+    read(tmp_path, *lines)
+    source = SourceConfig(name="jsonl", options={"root": str(tmp_path)})
+    summary = build(BuildConfig(sources=[source]), tmp_path / "out")
+    assert (("templates", "nothing-to-say") not in dict(summary.rejected)) == instructions
+
+
 def test_what_is_wrong_with_the_options_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="dataset=PATH"):
         read(tmp_path)

@@ -16,6 +16,9 @@ NAME = "jsonl"
 ROWS = 32
 """Rows that are in memory at a time, pictures and all."""
 
+BUFFER = 2**20
+"""Bytes of a column that are read ahead, so that a group of rows need not be in memory whole."""
+
 Table = tuple[Path, str]
 """A file, and its name in what users are told."""
 
@@ -84,7 +87,7 @@ def batches(table: Table, columns: Columns) -> Iterator[pa.RecordBatch]:
     wanted = list(dict.fromkeys(filter(None, _names(columns))))
     try:
         if path.suffix == ".parquet":
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, buffer_size=BUFFER) as file:
                 _check(file.schema_arrow, columns, shown)
                 yield from file.iter_batches(batch_size=ROWS, columns=wanted)
             return

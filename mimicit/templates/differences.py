@@ -46,8 +46,13 @@ def _wording() -> _Wording:
 
 
 def write(scene: Scene, choice: Choice) -> Iterator[Exchange]:
-    """Write what the sentences support: nothing where none of them can be read by itself."""
+    """Write what the sentences support: nothing where none of them can be read by itself.
+
+    Nor where "these two pictures" could be others, or "the second one" is the one that came first.
+    """
     said = [a for a in scene.annotations if isinstance(a, Difference)]
+    if len(scene.images) != 2 or {(one.before, one.after) for one in said} != {(0, 1)}:
+        return
     naming = [one.text for one in said if not one.none]
     if said and not naming:
         yield from _nothing_differs(choice)
