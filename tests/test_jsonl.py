@@ -281,7 +281,9 @@ def test_differences_are_asked_for_only_where_it_is_clear_of_which_pictures(
     for number, name in enumerate(names):
         Image.new("RGB", (64, 48), (40 * number, 90, 50)).save(tmp_path / name)
     Image.new("RGB", (64, 48)).save(tmp_path / "z.png")
-    lines = [{"id": "z", "image": "z.png", "captions": ["A black rectangle."]}]
+    lines: list[dict[str, Any] | str] = [
+        {"id": "z", "image": "z.png", "captions": ["A black rectangle."]}
+    ]
     lines += [{"id": "d", "images": names, "differences": [{"text": "The door is open.", **line}]}]
     read(tmp_path, *lines)
     source = SourceConfig(name="jsonl", options={"root": str(tmp_path)})
