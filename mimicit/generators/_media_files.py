@@ -47,6 +47,10 @@ class MediaFiles:
             for stem, (_, name) in found.items():
                 self._by_stem.setdefault(stem, f"{folder}/{name}" if folder else name)
 
+    def __contains__(self, stem: str) -> bool:
+        """Tell whether there is a file of that stem."""
+        return stem in self._by_stem
+
     def find(self, stem: str) -> str:
         """Give the path below `root` of a file, or where it would be: it is missed later."""
         folder = f"{self._folder}/" if self._folder else ""
