@@ -177,4 +177,4 @@ def _is_certain(place: re.Match[str], thing: str, words: Words) -> bool:
 def _any(texts: object) -> str:
     """Match any of some texts, the longest first."""
     ordered = sorted(map(str, texts), key=len, reverse=True)  # type: ignore[call-overload]
-    return "|".join(map(re.escape, ordered))
+    return f"(?:{'|'.join(map(re.escape, ordered))})"

@@ -35,7 +35,7 @@ _UNSURE = re.compile(
     r"[^A-Za-z0-9 .,;:!?'$%&()/-]"  # marks, brackets, and letters that were read wrongly
     r"|(?:^|\s)'|'(?:\s|$)(?<!s' )"  # a quotation, or half of one
     r"|\b(?!\d+(?:st|nd|rd|th|s|am|pm|k)?\b)(?=[a-z]*\d)\w+"  # fun1
-    r"|--|\s-|-\s|\b[b-hj-z]\b(?!')|\bw/|\.\w|\w\(|\([^)]*$|^[^(]*\)|!\?|\?!"
+    r"|--|\s-|-\s|(?<!')\b[b-hj-z]\b(?!')|\b(\w+) \1\b|\bw/|\.\w|\w\(|\([^)]*$|^[^(]*\)|!\?|\?!"
     r"|[.!?]\s*[.!?]\s*[a-z]|\blocation\b|\borganization\b",  # what is left of marks
     re.IGNORECASE,
 )
@@ -44,6 +44,8 @@ _UNSURE = re.compile(
 _BROKEN = re.compile(
     r"^(?:as|when|while|because|if|since|until|although|whenever)\b[^,]*$"
     r"|\bthe were\b|\bat he\b|\bthey others\b|\b(?:a|the) \w+ it \w+ed\b|^(?:young )?(?:wo)?man\b"
+    r"|\ban i\b|\bwith he\b|\b(?:could|should|would|must) of\b|\bsome (?:wo)?man\b"
+    r"|\ban (?=[bcdfgj-np-tv-z])|\ba (?=[aeio](?!n[ce]\b|ne\b|nce|u))|\b(?:me|him|them) and i\b"
     r"|^(?:\w+ ?){0,2}[.!?]*$|^(?:[\w']+ ){26,}[\w']+[.!?]*$",
     re.IGNORECASE,
 )
@@ -82,7 +84,7 @@ def mended(text: str, names: Mapping[str, str]) -> str | None:
     if _UNSURE.search(text) or _BROKEN.search(text) or not _is_spelled(text, names):
         return None
     if text.islower():
-        text = _pattern(tuple(names)).sub(lambda found: names[found[0]], text)
+        text = _pattern(tuple(names)).sub(lambda found: names[found[0]], text) if names else text
         text = re.sub(r"([.!?] )([a-z])", lambda found: found[1] + found[2].upper(), text)
     text = re.sub(r"\bi\b(?!\.e)", "I", text)
     text = text[:1].upper() + text[1:]
@@ -91,7 +93,7 @@ def mended(text: str, names: Mapping[str, str]) -> str | None:
 
 def _is_spelled(text: str, names: Mapping[str, str]) -> bool:
     """Tell whether all words are known: others are misspelled, or names that want a capital."""
-    bare = re.sub(r"n't\b|'\w+", "", text)
+    bare = re.sub(r"\b(?:can|won)'t\b|n't\b|'\w+", "", text)
     known = {part for name in names for part in name.replace("'s", "").split()}
     # A capital inside of a sentence is the writer's: a name is spelled as it is.
     first, *rest = re.findall(r"[A-Za-z]+", bare) or [""]

@@ -5,6 +5,7 @@ always a story, or the photograph that a sentence was written for. A story with 
 cannot be published is not told as a whole; only sentences that stand on their own are used then.
 """
 
+import re
 from collections.abc import Iterator
 from functools import cache, cached_property
 from itertools import pairwise
@@ -81,7 +82,7 @@ def _whole(scene: Scene, story: Story, sentences: list[str], choice: Choice) -> 
         question = choice.of(f"story {slot}", form.story).format(**words)
         yield Exchange(question, " ".join(sentences), "story")
     first, last = sentences[0], sentences[-1]
-    if first and not _leans(first):
+    if first and not _leans(first) and not re.match(r"[A-Z](?!uring|orning|vening)\w+ing\b", first):
         yield Exchange(choice.of(f"opening {slot}", form.opening), first, "opening")
     if last and all(sentences):
         told = " ".join(sentences[:-1])
