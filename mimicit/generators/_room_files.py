@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -99,10 +100,11 @@ def _table(content: dict[str, msgspec.Raw], source: str) -> Iterator[Said | Reje
 
 def _list(content: list[msgspec.Raw], source: str) -> Iterator[Said | Rejection]:
     """Read records of ScanRefer, or of Nr3D as JSON."""
-    for name, raw in numbered(content):
-        # which of the two it is, is seen by a key of it
-        kind: type[_Refer | _Nr3d] = _Nr3d if b'"utterance"' in bytes(raw) else _Refer
-        for item in records([(name, raw)], kind, source):
+    # which of the two a record is, is seen by a key of it
+    runs = itertools.groupby(numbered(content), key=lambda item: b'"utterance"' in bytes(item[1]))
+    for is_nr3d, run in runs:
+        kind: type[_Refer | _Nr3d] = _Nr3d if is_nr3d else _Refer
+        for item in records(run, kind, source):
             yield item if isinstance(item, Rejection) else _said(*item, source)
 
 

@@ -194,13 +194,14 @@ class _Walks:
                 names.remove("color")
                 path = Path(folder, "color")
                 room = Path(folder).name
-                below = path.relative_to(root).as_posix()
-                self._folders.setdefault(room, _Folder(below, _numbered(path)))
+                found = _Folder(path.relative_to(root).as_posix(), _numbered(path))
+                if found.names:
+                    self._folders.setdefault(room, found)
 
     def of(self, room: str) -> tuple[tuple[ImageRef, ...], tuple[Clip, ...]]:
         """Choose frames of a walk: the middles of as many equal parts of it."""
         folder = self._folders.get(room)
-        if folder is None or not folder.names:
+        if folder is None:
             clip = Clip(
                 id=f"SN_IMG_{escape_id(room)}",
                 root=self._videos.root,

@@ -125,6 +125,7 @@ def facts(said: list[Utterance], words: Words) -> list[Fact]:
 
 def _fact(utterance: Utterance, words: Words) -> Fact | None:
     text = " ".join(utterance.text.lower().replace("\u2019", "'").split())
+    text = re.sub(r"\b(white|chalk)\s(board)\b|\b(night)\s(stand)\b", _joined, text)
     first, *more = [
         part.strip(" .!") for part in re.split(r"[.;](?:\s+|$)", text) if part.strip(" .!")
     ] or [""]
@@ -142,6 +143,10 @@ def _fact(utterance: Utterance, words: Words) -> Fact | None:
     looks = head["looks"].strip(" ,").removesuffix(" and")
     kind = words.single(utterance.object or head["noun"]).split()[-1]
     return Fact(words.single(kind), head["noun"], looks, where, sum(map(len, found)))
+
+
+def _joined(found: re.Match[str]) -> str:
+    return "".join(filter(None, found.groups()))
 
 
 def _places(rest: str, thing: str, words: Words) -> Iterator[str]:

@@ -77,11 +77,14 @@ def _is(fact: Fact) -> str:
 def _description(known: list[Fact], choice: Choice) -> Iterator[Exchange]:
     """Tell of several things, each of another kind."""
     kinds = _by_thing(known)
-    if len(kinds) < 2:
-        return
     form = _wording()
-    chosen = choice.order("description", sorted(kinds))[:MOST]
-    told = [choice.of(f"described {kind}", kinds[kind]) for kind in chosen]
+    told: list[Fact] = []
+    for kind in choice.order("description", sorted(kinds)):
+        fact = choice.of(f"described {kind}", kinds[kind])
+        if len(told) < MOST and not any(_turned_round(fact, other) for other in told):
+            told.append(fact)
+    if len(told) < 2:
+        return
     sentences = []
     for number, fact in enumerate(told):
         ways = form.further if number else form.statement
@@ -89,6 +92,11 @@ def _description(known: list[Fact], choice: Choice) -> Iterator[Exchange]:
         words = {"some": _some(fact), "where": fact.where, "is": _is(fact)}
         sentences.append(_capital(way.format(**words)))
     yield Exchange(choice.of("describe", form.description), " ".join(sentences), "description")
+
+
+def _turned_round(fact: Fact, other: Fact) -> bool:
+    """Tell whether two facts may say the same: a lamp above a bed, and a bed below a lamp."""
+    return fact.kind in other.where and other.kind in fact.where
 
 
 def _objects(said: list[Utterance], choice: Choice) -> Iterator[Exchange]:
