@@ -195,7 +195,7 @@ def _usable(items: list[msgspec.Raw]) -> Iterator[tuple[str, _Said] | Rejection]
         if isinstance(row, Rejection):
             yield row
             continue
-        name, question = plain(row.visual_input), plain(row.instruction)
+        name, question = row.visual_input, plain(row.instruction)
         answer = plain(row.output if isinstance(row.output, str) else str(row.output))
         problem = _problem(name, row.task, question, answer)
         key = (name, question.casefold(), answer.casefold())
@@ -203,7 +203,7 @@ def _usable(items: list[msgspec.Raw]) -> Iterator[tuple[str, _Said] | Rejection]
             problem = "duplicate-record: the same is asked and answered in another row"
         if problem:
             reason, _, detail = problem.partition(": ")
-            yield reject(NAME, reason, record, detail, _scene_id(name) if name else "")
+            yield reject(NAME, reason, record, detail, _scene_id(name) if name.strip() else "")
             continue
         seen.add(key)
         yield name, _Said(row.task, _natural(str(row.ID)), question, answer)
@@ -231,7 +231,7 @@ def _fit(row: _Row) -> str:
 
 def _problem(name: str, task: str, question: str, answer: str) -> str:
     """Say why a row is left out, or ""."""
-    if not name:
+    if not name.strip():
         return "no-file-name: the row names no video"
     if task[-1:] in UNTOLD:
         return ": ".join(UNTOLD[task[-1:]])

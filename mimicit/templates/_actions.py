@@ -5,10 +5,10 @@ Here they are read word by word; what does not fit into a simple pattern of Engl
 `prompts/templates/narrations.yaml` has the words.
 """
 
-import re
 from dataclasses import dataclass, field
 
 from mimicit.templates._verbs import Grammar
+from mimicit.templates._words import persons, without_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,16 @@ class Action:
         broad = self.grammar.words["broad"]
         return any(self.words[place] in broad for place in self.verbs)
 
+    @property
+    def lasting(self) -> bool:
+        """Whether it may go on while the next thing is done."""
+        lasting = self.grammar.words["lasting"]
+        return self.broad or any(self.words[place] in lasting for place in self.verbs)
+
     def repeats(self, other: "Action") -> bool:
         """Tell whether both name the same action, one perhaps with more words."""
-        mine, theirs = {*self.words} - {"the", "a"}, {*other.words} - {"the", "a"}
+        small = self.grammar.words["prepositions"] | self.grammar.words["articles"]
+        mine, theirs = {*self.words} - small, {*other.words} - small
         return self.words[0] == other.words[0] and (mine <= theirs or theirs <= mine)
 
     @property
@@ -49,21 +56,6 @@ class Action:
             for place, word in enumerate(self.words)
         ]
         return " ".join(words).replace("_", " ")
-
-
-def tokens(text: str, grammar: Grammar) -> list[str] | None:
-    """Split what somebody typed into words, spelling mended; None where it is no plain phrase."""
-    text = " ".join(text.split()).strip(" .,;:!-")
-    for wrong, right in grammar.mistakes:
-        text = wrong.sub(right, text)
-    for phrase in grammar.joined:
-        text = re.sub(rf"\b{phrase}\b", phrase.replace(" ", "_"), text, flags=re.I)
-    if re.search(r"[^A-Za-z0-9'\-_ é]|--|(?<!\S)-|-(?!\S)", text):
-        return None
-    return [
-        word if word in grammar.proper or (len(word) == 1 and word != "A") else word.lower()
-        for word in text.split()
-    ]
 
 
 def read(words: list[str], grammar: Grammar, *, wearer: bool) -> Action | None:
@@ -78,11 +70,12 @@ class _Reader:
         self._grammar = grammar
         self._sets = grammar.words
         self._wearer = wearer
-        self._words = _persons(_without_start(words), grammar, wearer=wearer) or []
+        self._words = persons(without_start(words), grammar, wearer=wearer) or []
         self._at = 0
         self._out: list[str] = []
         self._verbs: list[int] = []
         self._opening = True  # a thing may begin here
+        self._from = 0  # where the last one began
         self._led = False  # something like "into" stands before
         self._thing = False  # the verb has its thing
         self._placed = False  # and a place
@@ -197,10 +190,15 @@ class _Reader:
     def _name(self) -> bool:
         """Take a word of a thing's name."""
         self._thing = self._thing or not self._led
-        if self._opening and not self._begin_thing():
-            return False
-        self._opening = False
-        self._take()
+        if self._opening:
+            self._from = len(self._out)
+            if not self._begin_thing():
+                return False
+        elif {self._next()} & {*self._out[self._from :], *self._sets["articles"]}:
+            return False  # "mix the wash the rice", "the dough half dough"
+        links = self._sets["prepositions"] | self._sets["particles"] | {"and", ""}
+        # "hands you a plate": another thing follows at once
+        self._opening = self._take() == "you" and self._next() not in links
         return True
 
     def _begin_thing(self) -> bool:
@@ -208,11 +206,6 @@ class _Reader:
         word, following = self._next(), self._next(1)
         if word in self._sets["articles"]:
             return self._after_article(word, following)
-        if word == "you" and not self._wearer:
-            known = self._sets["determiners"] | self._sets["prepositions"] | {"and", ""}
-            if following not in known | self._sets["particles"]:
-                self._words.insert(self._at + 1, "the")
-            return True
         given = word in self._sets["determiners"] | self._sets["people_pronouns"]
         bare = self._out[-1] in {"in", "into"} and {word, following} & self._sets["bare"]
         if given or bare or word[0].isdigit():
@@ -236,13 +229,7 @@ class _Reader:
 
     def _is_whole(self, verb: str, begun: int, *, thing: bool, placed: bool) -> bool:
         """Tell whether a verb has what it needs, and nothing hangs at the end."""
-        last = self._out[-1]
-        hanging = last in self._sets["prepositions"] | self._sets["joined_prepositions"]
-        if last in self._sets["articles"] | {"your", "some", "more", "another"}:
-            return False
-        if hanging and last not in {"up", "down", "on", "off", "over", "in", "around", "through"}:
-            return False
-        if hanging and verb in self._sets["objects"] and not thing:
+        if not self._ends_well(verb, thing=thing):
             return False
         if verb in self._sets["free"]:
             return not thing
@@ -250,47 +237,15 @@ class _Reader:
             return len(self._out) > begun or placed or self._out[-1] != verb
         return thing and (placed or verb not in self._sets["places"])
 
-
-def _without_start(words: list[str]) -> list[str]:
-    """Leave out what stands before the verb: "is", "still", "continues"."""
-    if words[0] == "to":
-        words = words[1:]
-    if len(words) > 1 and words[0] in {"is", "are"} and words[1].endswith("ing"):
-        words = words[1:]
-    while len(words) > 1 and (
-        words[0] in {"still", "now"}
-        or (words[0] in {"continue", "continues"} and words[1].endswith("ing"))
-    ):
-        words = words[1:]
-    return list(words)
-
-
-def _persons(words: list[str], grammar: Grammar, *, wearer: bool) -> list[str] | None:
-    """Put persons into words that are clear without a list of letters; None where that fails.
-
-    "a man X" is a man. "C" is the camera wearer, who is spoken to as "you".
-    """
-    known = grammar.words
-    others = not wearer or bool({*words} & known["people"])
-    made: list[str] = []
-    for place, word in enumerate(words):
-        single = len(word) == 1 and word.isalpha() and word != "a"
-        if single and made and made[-1] in known["people"]:
-            continue
-        if word in {"c's", "C's"}:
-            made.append("your")
-        elif word == "C" and not wearer:
-            made.append("you")
-        elif single or re.fullmatch(r"[a-z]'s", word):
-            return None
-        elif word in known["people_pronouns"] and wearer and word != "its":
-            if others or place + 1 == len(words) or words[place + 1] in known["prepositions"]:
-                return None
-            made.append("your")
-        elif word in known["reflexive"]:
-            if not wearer or others:
-                return None
-            made.append("yourself")
-        else:
-            made.append(word)
-    return made
+    def _ends_well(self, verb: str, *, thing: bool) -> bool:
+        """Tell whether the last word may be the last one."""
+        last = self._out[-1]
+        if last in self._sets["articles"] | {"your", "some", "more", "another"}:
+            return False
+        if last not in self._sets["prepositions"] | self._sets["joined_prepositions"]:
+            return True
+        if last not in {"on", "off", "over", "in", "around", "through"}:
+            return False
+        if verb in self._sets["places"]:  # "put the lid on"
+            return self._out[-2] in self._sets["clothes"]
+        return thing or verb not in self._sets["objects"]

@@ -35,6 +35,7 @@ class Grammar(BaseModel, extra="forbid"):
     bare: str
     after_and: str
     broad: str
+    lasting: str
     amounts: str
     body: str
     people: str

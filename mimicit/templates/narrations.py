@@ -14,8 +14,9 @@ from pydantic import BaseModel
 
 from mimicit.annotations import Narration, Note
 from mimicit.schema import Exchange, Scene
-from mimicit.templates._actions import Action, read, tokens
+from mimicit.templates._actions import Action, read
 from mimicit.templates._verbs import Grammar
+from mimicit.templates._words import tokens
 from mimicit.templates.wording import Choice, Forms, Phrases, ask, wording
 
 LONGEST = 8
@@ -138,7 +139,7 @@ def _order(told: list[_Told], choice: Choice) -> Iterator[Exchange]:
         and other
         and end - start >= APART
         and counts[one.do] == counts[other.do] == 1
-        and not (one.broad or other.broad or one.repeats(other))
+        and not (one.lasting or other.lasting or one.repeats(other))
     ]
     forms = _wording()
     chosen = choice.order("pairs", pairs)
