@@ -56,7 +56,7 @@ REASONS = {
         "empty-label": "an object without a name",
         "empty-sentence": "a sentence without text",
         "empty-turn": "a question without an answer, or an answer without a question",
-        "frame-numbers": "an answer in numbers of frames, of which nobody knows when they are shown",
+        "frame-numbers": "an answer in numbers of frames, whose times are not known",
         "leaning-turn": "a question that may refer to one that was left out",
         "malformed-box": "a box that is not four numbers",
         "malformed-record": "a record that is not of the format",

@@ -15,8 +15,8 @@ from mimicit.annotations import Difference
 from mimicit.checks import check
 from mimicit.errors import SourceError, UsageError
 from mimicit.generators import open_source
-from mimicit.generators._records import padded
 from mimicit.images import examine
+from mimicit.records import padded
 from mimicit.schema import Exchange, ImageRef, Rejection, Scene
 from mimicit.templates import write
 

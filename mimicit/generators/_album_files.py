@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from mimicit.generators._records import numbered, plain, records, reject
+from mimicit.records import numbered, plain, records, reject
 from mimicit.schema import Rejection
 
 Id = int | str

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from mimicit.generators._records import plain
+from mimicit.records import plain
 
 UNSURE = "(unsure)"
 """What stands for the writer's mark of doubt in a narration's text."""

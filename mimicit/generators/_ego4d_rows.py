@@ -9,7 +9,7 @@ import msgspec
 
 from mimicit.annotations import Narration
 from mimicit.generators._ego4d_marks import read_marks
-from mimicit.generators._records import numbered, plain, records, reject
+from mimicit.records import numbered, plain, records, reject
 from mimicit.schema import Rejection
 
 NAME = "ego4d"

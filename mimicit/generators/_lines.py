@@ -31,7 +31,7 @@ from mimicit.generators._line_keys import (
     UtteranceItem,
     convert,
 )
-from mimicit.generators._records import plain
+from mimicit.records import plain
 
 
 @dataclass(frozen=True, slots=True)

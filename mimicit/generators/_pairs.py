@@ -23,8 +23,8 @@ import numpy as np
 from mimicit.encoders import LENGTH, TextVectors
 from mimicit.errors import SourceError, UsageError
 from mimicit.generators._coco_files import scene_id
-from mimicit.generators._records import read_lines, records, reject
 from mimicit.neighbours import nearest
+from mimicit.records import read_lines, records, reject
 from mimicit.schema import Rejection
 
 

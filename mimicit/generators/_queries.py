@@ -17,11 +17,11 @@ import msgspec
 
 from mimicit.annotations import Annotation, Box, Caption
 from mimicit.generators._coco_files import scene_id
-from mimicit.generators._media_files import PICTURES, MediaFiles
 from mimicit.generators._pairs import Pair, grouped
-from mimicit.generators._records import plain, read_file, records, reject
 from mimicit.generators.coco import PLAIN_NAMES
+from mimicit.media_files import PICTURES, MediaFiles
 from mimicit.progress import Counted
+from mimicit.records import plain, read_file, records, reject
 from mimicit.schema import ImageRef, Rejection, Scene
 
 _NAMES = {name: called for (_, name), called in PLAIN_NAMES.items()}

@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 import msgspec
 
 from mimicit.errors import SourceError
-from mimicit.generators._records import numbered, plain, read_file, records, reject
+from mimicit.records import numbered, plain, read_file, records, reject
 from mimicit.schema import Rejection
 
 Id = int | str

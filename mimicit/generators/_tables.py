@@ -16,11 +16,11 @@ from typing import Any, cast
 from mimicit.annotations import Annotation, Caption, Dialogue
 from mimicit.errors import SourceError, UsageError
 from mimicit.generators._conversations import exchanges
-from mimicit.generators._records import digest, plain, reject
 from mimicit.generators._table_files import NAME, Columns, Table, batches, tables
 from mimicit.media_cache import default_directory
 from mimicit.names import escape_id
 from mimicit.progress import Counted
+from mimicit.records import digest, plain, reject
 from mimicit.schema import ImageRef, Rejection, Scene
 
 

@@ -20,12 +20,12 @@ from mimicit.annotations import Annotation, Box, Caption
 from mimicit.errors import SourceError, UsageError
 from mimicit.generators import generator
 from mimicit.generators._coco_files import find_official
-from mimicit.generators._media_files import licence_of
 from mimicit.generators._pairs import Pair, frozen_pairs
 from mimicit.generators._queries import Queries
-from mimicit.generators._records import reject
 from mimicit.generators.coco import Coco
+from mimicit.media_files import licence_of
 from mimicit.progress import Counted
+from mimicit.records import reject
 from mimicit.schema import ImageRef, Rejection, Scene
 
 T = TypeVar("T")

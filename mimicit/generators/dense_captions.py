@@ -12,8 +12,6 @@ import msgspec
 
 from mimicit.annotations import Note, Segment
 from mimicit.generators import generator
-from mimicit.generators._media_files import VIDEOS, MediaFiles, licence_of
-from mimicit.generators._records import plain, read_file, records, reject
 from mimicit.generators._segment_files import (
     annotation_file,
     check_positive,
@@ -21,9 +19,11 @@ from mimicit.generators._segment_files import (
     known_duration,
     media_root,
 )
+from mimicit.media_files import VIDEOS, MediaFiles, licence_of
 from mimicit.moments import Clip, Uniform
 from mimicit.names import escape_id
 from mimicit.progress import Counted
+from mimicit.records import plain, read_file, records, reject
 from mimicit.schema import Rejection, Scene
 
 NAME = "dense_captions"

@@ -14,11 +14,11 @@ from mimicit.annotations import Narration, Note
 from mimicit.errors import UsageError
 from mimicit.generators import generator
 from mimicit.generators._ego4d_rows import NAME, Told, Video, read_narrations
-from mimicit.generators._media_files import VIDEOS, MediaFiles, licence_of
-from mimicit.generators._records import read_file, records, reject
 from mimicit.generators._segment_files import annotation_file, check_positive, media_root
+from mimicit.media_files import VIDEOS, MediaFiles, licence_of
 from mimicit.moments import Clip, Uniform
 from mimicit.names import escape_id
+from mimicit.records import read_file, records, reject
 from mimicit.schema import Rejection, Scene
 
 FOLDERS = ("full_scale", "v2/full_scale", "v1/full_scale", "clips", "v2/clips", "videos", "")

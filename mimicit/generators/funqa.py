@@ -9,12 +9,12 @@ import msgspec
 
 from mimicit.annotations import Dialogue, Note
 from mimicit.generators import generator
-from mimicit.generators._media_files import VIDEOS, MediaFiles, licence_of
 from mimicit.generators._options import Described, Options, first_by_hash
-from mimicit.generators._records import numbered, plain, read_file, records, reject
 from mimicit.generators._segment_files import annotation_file, check_positive, media_root
+from mimicit.media_files import VIDEOS, MediaFiles, licence_of
 from mimicit.moments import Clip, Uniform
 from mimicit.names import escape_id
+from mimicit.records import numbered, plain, read_file, records, reject
 from mimicit.schema import Rejection, Scene
 
 NAME = "funqa"

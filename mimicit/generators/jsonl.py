@@ -15,13 +15,13 @@ from mimicit.errors import SourceError, UsageError
 from mimicit.generators import generator
 from mimicit.generators._line_keys import Line, Unfit, hinted
 from mimicit.generators._lines import Media, annotations
-from mimicit.generators._media_files import licence_of
-from mimicit.generators._records import read_lines, reject
 from mimicit.generators._table_files import Columns
 from mimicit.generators._tables import rows
+from mimicit.media_files import licence_of
 from mimicit.moments import At, Clip, Uniform
 from mimicit.names import escape_id
 from mimicit.progress import Counted
+from mimicit.records import read_lines, reject
 from mimicit.schema import ImageRef, Rejection, Scene
 
 NAME = "jsonl"

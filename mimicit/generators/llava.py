@@ -16,10 +16,10 @@ from mimicit.annotations import Annotation, Dialogue, Note
 from mimicit.errors import SourceError, UsageError
 from mimicit.generators import generator
 from mimicit.generators._conversations import pairs
-from mimicit.generators._media_files import licence_of
-from mimicit.generators._records import digest, numbered, read_file, records, reject
+from mimicit.media_files import licence_of
 from mimicit.names import escape_id
 from mimicit.progress import Counted
+from mimicit.records import digest, numbered, read_file, records, reject
 from mimicit.schema import ImageRef, Rejection, Scene
 
 NAME = "llava"

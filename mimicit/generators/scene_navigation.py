@@ -12,12 +12,12 @@ from pathlib import Path
 from mimicit.annotations import Note, Utterance
 from mimicit.errors import SourceError, UsageError
 from mimicit.generators import generator
-from mimicit.generators._media_files import PICTURES, VIDEOS, MediaFiles, licence_of
-from mimicit.generators._records import digest, plain, reject
 from mimicit.generators._room_files import Said, read_rooms
+from mimicit.media_files import PICTURES, VIDEOS, MediaFiles, licence_of
 from mimicit.moments import Clip, Uniform
 from mimicit.names import escape_id
 from mimicit.progress import Counted
+from mimicit.records import digest, plain, reject
 from mimicit.schema import ImageRef, Rejection, Scene
 from mimicit.shipped import shipped
 

@@ -14,8 +14,9 @@ import msgspec
 from mimicit.annotations import Difference
 from mimicit.errors import SourceError, UsageError
 from mimicit.generators import generator
-from mimicit.generators._media_files import PICTURES, MediaFiles, licence_of
-from mimicit.generators._records import (
+from mimicit.media_files import PICTURES, MediaFiles, licence_of
+from mimicit.progress import Counted
+from mimicit.records import (
     digest,
     numbered,
     padded,
@@ -24,7 +25,6 @@ from mimicit.generators._records import (
     records,
     reject,
 )
-from mimicit.progress import Counted
 from mimicit.schema import ImageRef, Rejection, Scene
 
 NAME = "spot_the_diff"

@@ -14,8 +14,6 @@ import msgspec
 from mimicit.annotations import Note, Segment
 from mimicit.errors import SourceError
 from mimicit.generators import generator
-from mimicit.generators._media_files import VIDEOS, MediaFiles, licence_of
-from mimicit.generators._records import padded, plain, read_lines, records, reject
 from mimicit.generators._segment_files import (
     annotation_file,
     check_positive,
@@ -23,9 +21,11 @@ from mimicit.generators._segment_files import (
     known_duration,
     media_root,
 )
+from mimicit.media_files import VIDEOS, MediaFiles, licence_of
 from mimicit.moments import Clip, Uniform
 from mimicit.names import escape_id
 from mimicit.progress import Counted
+from mimicit.records import padded, plain, read_lines, records, reject
 from mimicit.schema import ImageRef, Rejection, Scene
 
 NAME = "tv_captions"

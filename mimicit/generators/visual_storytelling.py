@@ -24,10 +24,10 @@ from mimicit.generators._album_files import (
     read_known,
     read_sentences,
 )
-from mimicit.generators._media_files import PICTURES, MediaFiles, licence_of
-from mimicit.generators._records import plain, read_file, reject
+from mimicit.media_files import PICTURES, MediaFiles, licence_of
 from mimicit.names import escape_id
 from mimicit.progress import Counted
+from mimicit.records import plain, read_file, reject
 from mimicit.schema import ImageRef, Rejection, Scene
 
 NAME = "visual_storytelling"
