@@ -65,7 +65,7 @@ $(VENV)/models: requirements/models.txt $(VENV)/dev | installer
 # Rewrites the locked versions from pyproject.toml; needs uv.
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --upgrade pyproject.toml requirements/build.in -o requirements/runtime.txt
+	  --upgrade pyproject.toml requirements/build.in --extra video -o requirements/runtime.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --upgrade pyproject.toml requirements/build.in --group dev -c requirements/runtime.txt -o requirements/dev.txt
 
