@@ -157,8 +157,9 @@ def render(path: Path, clip: Clip | None = None) -> Rendered:
 
 def add(output: OutputContainer, clip: Clip) -> VideoStream:
     """Add the stream of a clip to a container."""
-    options = {"preset": "veryfast"} if clip.codec == "libx264" else {}
-    options |= clip.options
+    # Else x264 chooses at times by what lies where in memory.
+    same = {"preset": "veryfast", "x264-params": "cpu-independent=1"}
+    options = (same if clip.codec == "libx264" else {}) | dict(clip.options)
     video = output.add_stream(clip.codec, rate=Fraction(clip.fps), options=options)
     assert isinstance(video, VideoStream)
     context = video.codec_context
