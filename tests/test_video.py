@@ -4,6 +4,7 @@ import functools
 import os
 import random
 import socket
+import sys
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -24,6 +25,7 @@ from PIL import Image
 from mimicit.errors import UsageError
 from mimicit.images import UnusablePicture
 from mimicit.video import Frame, Video, open_video
+from mimicit.video.reader import Reader
 
 SHOWN = [name for name in CLIPS if name not in ("cover-only.mp4", "sound.mp4")]
 LITTLE = Fraction(1, 1_000_000)
@@ -419,3 +421,23 @@ def test_a_decoder_that_is_not_there_is_told(made: Maker, monkeypatch: pytest.Mo
     monkeypatch.setattr("mimicit.video.decoders", list)
     with pytest.raises(UsageError, match="a decoder of videos is not installed"):
         open_video(path)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_reading_takes_no_more_memory_the_longer_it_goes_on(tmp_path: Path) -> None:
+    """A child cuts videos for days; PyAV loses a little at each iteration that is given up."""
+    path = clips.render(tmp_path / "a.mp4", Clip(frames=400, size=(32, 32))).path
+    reader = Reader(path, lambda: None)
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def read(times: int) -> None:
+        for _ in range(times):
+            assert sum(1 for _ in reader.read_from(0)) == 400
+
+    read(10)
+    before = resident()
+    read(60)
+    reader.close()
+    assert resident() - before < 2_000_000, "24,000 packets; some 8 MB where each loses a bit"

@@ -61,6 +61,7 @@ class Reader:
         self._list()
         self._next = len(self.packets.pts)
         self._ahead: list[Packet[VideoStream]] = []
+        self._reading: Iterator[Packet[VideoStream]] | None = None
         self._seeks = True
 
     @property
@@ -141,9 +142,21 @@ class Reader:
             return self._ahead.pop()
         with av.logging.Capture():
             try:
-                return next(self._demux(), None)
+                return self._next_packet()
             except av.FFmpegError:  # where listing ended, too
                 return None
+
+    def _next_packet(self) -> "Packet[VideoStream] | None":
+        """Go on reading where the file stands; None at its end.
+
+        The iteration stays the same, also after a seek: PyAV loses memory with each that is given
+        up before its end.
+        """
+        reading, self._reading = self._reading or self._demux(), None
+        packet = next(reading, None)
+        if packet:  # neither ended nor failed
+            self._reading = reading
+        return packet
 
     def _go_to(self, first: int) -> None:
         """Go to a packet, or to one before it."""
@@ -157,7 +170,7 @@ class Reader:
                 return
         self.close()
         self._container, self.stream, _ = _open(self._path)
-        self._next, self._ahead = 0, []
+        self._next, self._ahead, self._reading = 0, [], None
 
     def _seek(self, tick: int) -> int | None:
         """Go to a time, and tell which packet lies there; it is the next that is read."""
@@ -165,7 +178,7 @@ class Reader:
         with av.logging.Capture():
             try:
                 self._container.seek(tick, stream=self.stream, backward=True)
-                for packet in itertools.islice(self._demux(), LOST):
+                for packet in itertools.islice(iter(self._next_packet, None), LOST):
                     place = self.packets.place_of(packet)
                     if place is not None:
                         self._ahead = [packet]
