@@ -44,6 +44,7 @@ REASONS = {
         "contradicted": "that nothing differs, of pictures whose difference somebody names",
         "duplicate-caption": "the picture has that caption already",
         "duplicate-image-id": "two entries have one image id; the first stays",
+        "duplicate-key": "a key occurs twice in a table; what stands last is used",
         "duplicate-narration": "the same is told of that time already",
         "duplicate-pair": "the two photographs are a pair already",
         "duplicate-record": "the same is said in another record already",

@@ -133,6 +133,24 @@ def test_an_impossible_duration_is_none(tmp_path: Path, duration: float) -> None
         assert reasons(rejected) == [("bad-times", "duration")]
 
 
+@pytest.mark.parametrize("times", [(1e308, 1.2e308), (5, 1e9), (math.pi * 1e6, 4e6)])
+def test_times_that_no_video_has_are_turned_away(
+    tmp_path: Path, times: tuple[float, float]
+) -> None:
+    said = video((*times, "A dog barks."), (2, 4, "A dog runs."), duration=1e308)
+    scenes, rejected = read(store(tmp_path, {"v": said}))
+    assert segments(scenes["v"]) == [Segment(2, 4, "A dog runs.")]
+    assert reasons(rejected) == [("bad-times", "duration"), ("bad-times", "segment 1")]
+
+
+def test_a_video_that_stands_there_twice_is_told(tmp_path: Path) -> None:
+    one, other = (json.dumps(video((0, 9, f"A {noun} barks."))) for noun in ("dog", "seal"))
+    (tmp_path / "val_1.json").write_text(f'{{"v": {one}, "v": {other}}}')
+    scenes, rejected = read(tmp_path)
+    assert segments(scenes["v"]) == [Segment(0, 9, "A seal barks.")]
+    assert reasons(rejected) == [("duplicate-key", "v")]
+
+
 def test_hostile_ids_stay_names_and_ids_stay_apart(tmp_path: Path) -> None:
     table = {name: video((0, 9, "A dog barks.")) for name in ("../etc", "a b", "a~20~b", "ü", "")}
     scenes, rejected = read(store(tmp_path, table))
@@ -172,7 +190,7 @@ def test_the_only_annotation_file_is_found_and_several_are_asked_about(tmp_path:
 # -------------------------------------------------------------------- YouCook2
 
 
-def recipe(subset: str = "training", **entry: Any) -> dict[str, Any]:
+def recipe(subset: str | None = "training", **entry: Any) -> dict[str, Any]:
     steps = [
         {"segment": [60, 75], "id": 1, "sentence": "melt butter in a pan"},
         {"segment": [5, 40], "id": 0, "sentence": "whisk the eggs with some salt "},
@@ -199,6 +217,16 @@ def test_a_subset_of_youcook2_can_be_read_alone(tmp_path: Path) -> None:
     scenes, rejected = read(store(tmp_path, {"database": table}), subset="validation")
     assert list(scenes) == ["b"]
     assert reasons(rejected) == [("no-segments", "c")]
+
+
+def test_what_a_recipe_may_lack_may_be_null(tmp_path: Path) -> None:
+    bare = recipe(subset=None, recipe_type=None, duration=None)
+    scenes, rejected = read(
+        store(tmp_path, {"database": {"a": bare, "b": recipe(annotations=None)}})
+    )
+    assert [s.start for s in segments(scenes["a"])] == [5, 60, 80]
+    assert scenes["a"].groups == ("a",)
+    assert reasons(rejected) == [("no-segments", "b")]
 
 
 def test_a_step_of_a_recipe_is_asked_about_as_a_step(tmp_path: Path) -> None:

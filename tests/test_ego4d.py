@@ -191,6 +191,26 @@ def test_what_cannot_be_used_is_turned_away_and_the_rest_stays(
     assert "narration 2" in rejected[0].record
 
 
+def test_what_a_narration_may_lack_may_be_null(tmp_path: Path) -> None:
+    row = {"time": 1.0, "text": "#C C walks", "_annotation_uid": None, "object_description": None}
+    bare = {"narrations": None, "summaries": None}
+    record = {"narrations": [row], "narration_pass_1": bare, "clips": None, "summaries": None}
+    scenes, rejected = read(written(tmp_path, {"v": record}))
+    assert told(scenes["v_000000000"]) == [Narration(1.0, "walks")]
+    assert not rejected
+
+
+def test_a_video_that_stands_there_twice_is_told(tmp_path: Path) -> None:
+    one, other = (
+        json.dumps({"narrations": [{"time": 1.0, "text": f"#C C {verb}"}]})
+        for verb in ("walks", "sits")
+    )
+    (tmp_path / "narration.json").write_text(f'{{"videos": {{"v": {one}, "v": {other}}}}}')
+    scenes, rejected = read(tmp_path)
+    assert told(scenes["v_000000000"]) == [Narration(1.0, "sits")]
+    assert [(one.reason, one.record) for one in rejected] == [("duplicate-key", "v")]
+
+
 def test_a_video_without_narrations_and_a_summary_are_not_lost(tmp_path: Path) -> None:
     summary = {"start_sec": 0, "end_sec": 300, "summary_text": "#Summary C cooked."}
     record = {"narration_pass_1": {"narrations": [], "summaries": [summary]}, "status": "redacted"}

@@ -108,6 +108,27 @@ def test_what_is_wrong_with_a_line_or_a_description_is_told(tmp_path: Path) -> N
     ]
 
 
+def test_what_a_moment_may_lack_may_be_null(tmp_path: Path) -> None:
+    line = moment(5, ("v", "Ted sits."), duration=None)
+    line["descs"][0] |= {"type": None, "desc_id": None}
+    scenes, rejected = read(store(tmp_path, line, moment(6, duration=None) | {"descs": None}))
+    assert scenes["000005"].annotations == (
+        Segment(10.2, 14.8, "Ted sits."),
+        Note("evidence", "unknown"),
+    )
+    assert scenes["000006"].annotations == ()
+    assert not rejected
+
+
+@pytest.mark.parametrize("duration", [None, 1e308])
+def test_times_that_no_video_has_are_turned_away(tmp_path: Path, duration: float | None) -> None:
+    store(tmp_path, moment(5, ("v", "Ted sits."), ts=[1e308, 1.2e308], duration=duration))
+    (tmp_path / "met_frames").mkdir()
+    scenes, rejected = read(tmp_path)
+    assert not scenes
+    assert reasons(rejected) == [("bad-times", "moment 5")]
+
+
 @given(st.permutations([1, "1", "01", "000001", "a", "a b", 12345678]))
 def test_no_id_depends_on_the_order_of_the_lines(
     tmp_path_factory: pytest.TempPathFactory, numbers: list[object]

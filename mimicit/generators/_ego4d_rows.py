@@ -9,20 +9,18 @@ import msgspec
 
 from mimicit.annotations import Narration
 from mimicit.generators._ego4d_marks import read_marks
+from mimicit.generators._segment_files import LONGEST
 from mimicit.records import numbered, plain, records, reject
 from mimicit.schema import Rejection
 
 NAME = "ego4d"
 
-LONGEST = 1_000_000.0
-"""Seconds after which nothing is narrated: whatever is later is no time in seconds."""
-
 
 class _Pass(msgspec.Struct, gc=False):
     """What one narrator wrote of a video."""
 
-    narrations: list[msgspec.Raw] = []
-    summaries: list[msgspec.Raw] = []
+    narrations: list[msgspec.Raw] | None = None
+    summaries: list[msgspec.Raw] | None = None
 
 
 class Video(msgspec.Struct, gc=False):
@@ -30,15 +28,15 @@ class Video(msgspec.Struct, gc=False):
 
     narration_pass_1: _Pass | None = None
     narration_pass_2: _Pass | None = None
-    narrations: list[msgspec.Raw] = []
-    summaries: list[msgspec.Raw] = []
-    clips: list[msgspec.Raw] = []
+    narrations: list[msgspec.Raw] | None = None
+    summaries: list[msgspec.Raw] | None = None
+    clips: list[msgspec.Raw] | None = None
 
 
 class _Stretch(msgspec.Struct, gc=False):
     """A clip of a video, with its narrations."""
 
-    narrations: list[msgspec.Raw]
+    narrations: list[msgspec.Raw] | None
 
 
 class _Row(msgspec.Struct, gc=False, rename={"annotation": "_annotation_uid"}):
@@ -48,8 +46,8 @@ class _Row(msgspec.Struct, gc=False, rename={"annotation": "_annotation_uid"}):
     time: float | None = None
     narration_text: str | None = None
     text: str | None = None
-    object_description: list[str] | str = []
-    annotation: str = ""
+    object_description: list[str | None] | str | None = None
+    annotation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +78,26 @@ def read_narrations(video_id: str, video: Video, passes: str) -> Iterator[Told |
     for number, given in enumerate((video.narration_pass_1, video.narration_pass_2), 1):
         if given and passes in {str(number), "both"}:
             label = f"narration_pass_{number}, "
-            yield from _read(video_id, given.narrations, label, str(number))
-            yield from _summaries(video_id, given.summaries, label)
-    writers = _writers(video.narrations)
-    yield from _read(video_id, video.narrations, "", "1", writers)
-    yield from _summaries(video_id, video.summaries, "")
+            yield from _read(video_id, given.narrations or (), label, str(number))
+            yield from _summaries(video_id, given.summaries or (), label)
+    writers = _writers(video.narrations or ())
+    yield from _read(video_id, video.narrations or (), "", "1", writers)
+    yield from _summaries(video_id, video.summaries or (), "")
     for item in records(
-        ((f"clip{n[6:]}", raw) for n, raw in numbered(video.clips)), _Stretch, NAME
+        ((f"clip{n[6:]}", raw) for n, raw in numbered(video.clips or ())), _Stretch, NAME
     ):
         if isinstance(item, Rejection):
             yield reject(NAME, item.reason, item.record, item.detail, video_id)
         else:
             # Whoever wrote for clips wrote of the camera wearer, and marked nothing.
-            yield from _read(video_id, item[1].narrations, f"{item[0]}, ", "1", unmarked="wearer")
+            rows = item[1].narrations or ()
+            yield from _read(video_id, rows, f"{item[0]}, ", "1", unmarked="wearer")
 
 
 def _writers(rows: Sequence[msgspec.Raw]) -> dict[str, str]:
     """Number the narrators of a list that holds what several of them wrote."""
     found = {
-        item[1].annotation
+        item[1].annotation or ""
         for item in records(numbered(rows), _Row, NAME)
         if not isinstance(item, Rejection)
     }
@@ -126,8 +125,9 @@ def _read(  # noqa: PLR0913  # a list, and all that is known of it
             yield reject(NAME, "malformed-record", record, detail, video_id)
             continue
         marked = read_marks(raw, unmarked)
-        given = row.object_description
-        objects = [plain(name) for name in ([given] if isinstance(given, str) else given)]
+        given = row.object_description or []
+        names = [given] if isinstance(given, str) else given
+        objects = [plain(name or "") for name in names]
         if marked.summary:
             yield reject(NAME, "summary", record, plain(raw), video_id)
         elif not any(letter.isalnum() for letter in marked.text):
@@ -138,7 +138,7 @@ def _read(  # noqa: PLR0913  # a list, and all that is known of it
             if not all(objects):
                 yield reject(NAME, "empty-label", record, "an object without a name", video_id)
             told = Narration(time, marked.text, marked.actor, tuple(filter(None, objects)))
-            yield Told(told, (writers or {}).get(row.annotation, narrator), record)
+            yield Told(told, (writers or {}).get(row.annotation or "", narrator), record)
 
 
 def _summaries(video_id: str, summaries: Sequence[msgspec.Raw], label: str) -> Iterator[Rejection]:

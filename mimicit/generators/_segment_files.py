@@ -5,6 +5,9 @@ from pathlib import Path
 
 from mimicit.errors import SourceError, UsageError
 
+LONGEST = 1_000_000.0
+"""Seconds after which nothing happens in a video: whatever is later is no time in seconds."""
+
 NAMES_ONLY = "_ids.json"
 """How files end that list the videos of a split, and say nothing of them."""
 
@@ -67,7 +70,7 @@ def check_positive(source: str, **options: int) -> None:
 
 def known_duration(duration: float | None) -> float | None:
     """Give a duration that can be one: a number of seconds above 0, else None."""
-    return duration if duration and math.isfinite(duration) and duration > 0 else None
+    return duration if duration and 0 < duration <= LONGEST else None
 
 
 def cut(start: float, end: float, duration: float | None) -> tuple[float, float] | str:
@@ -84,4 +87,7 @@ def cut(start: float, end: float, duration: float | None) -> tuple[float, float]
         return f"{start} to {end}: it ends before it starts"
     if end < 0 or (duration is not None and start >= duration):
         return f"{start} to {end}: outside of the video, which takes {duration} s"
-    return max(start, 0.0), end if duration is None else min(end, duration)
+    last = end if duration is None else min(end, duration)
+    if last > LONGEST:
+        return f"{start} to {end}: no times in a video"
+    return max(start, 0.0), last

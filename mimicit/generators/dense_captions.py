@@ -23,7 +23,7 @@ from mimicit.media_files import VIDEOS, MediaFiles, licence_of
 from mimicit.moments import Clip, Uniform
 from mimicit.names import escape_id
 from mimicit.progress import Counted
-from mimicit.records import plain, read_file, records, reject
+from mimicit.records import plain, read_table, records, reject, why
 from mimicit.schema import Rejection, Scene
 
 NAME = "dense_captions"
@@ -40,10 +40,10 @@ class _Parallel(msgspec.Struct, gc=False):
 class _Recipe(msgspec.Struct, gc=False):
     """A video of YouCook2."""
 
-    annotations: list[msgspec.Raw] = []
+    annotations: list[msgspec.Raw] | None = None
     duration: float | None = None
-    subset: str = ""
-    recipe_type: str | int = ""
+    subset: str | None = None
+    recipe_type: str | int | None = None
 
 
 class _Step(msgspec.Struct, gc=False):
@@ -105,14 +105,11 @@ class DenseCaptions:
         path = annotation_file(NAME, self.root, self.annotations, ".json")
         media = media_root(NAME, self.root, self.videos)
         licence = licence_of(media, self.licence)
-        items = read_file(path, dict[str, msgspec.Raw], "a table of videos")
-        kind: type[_Parallel | _Recipe] = _Parallel
-        if "database" in items:
-            items = read_file(path, _Database, "a `database` of videos").database
-            kind = _Recipe
-        refused: list[Rejection] = []
+        table = read_table(path, "a table of videos", NAME, "database")
+        kind: type[_Parallel | _Recipe] = _Recipe if table.inside else _Parallel
+        refused = [*table.refused]
         videos: list[_Video] = []
-        for item in records(items.items(), kind, NAME):
+        for item in records(table.items.items(), kind, NAME):
             if isinstance(item, Rejection):
                 refused.append(item)
             elif not (self.subset and getattr(item[1], "subset", "") != self.subset):
@@ -146,7 +143,7 @@ class DenseCaptions:
             segments.sort(key=lambda segment: segment.start)
             told = [Note("duration", f"{round(duration, 2):.12g}")] if duration else []
             told += [Note("sentences", "steps of a recipe")] if isinstance(video, _Recipe) else []
-            recipe = str(video.recipe_type) if isinstance(video, _Recipe) else ""
+            recipe = _kind(video) if isinstance(video, _Recipe) else ""
             clip = Clip(
                 id=f"DC_IMG_{scene_id}",
                 root=files.root,
@@ -165,18 +162,17 @@ class DenseCaptions:
             )
 
 
-class _Database(msgspec.Struct, gc=False):
-    """A file of YouCook2."""
-
-    database: dict[str, msgspec.Raw]
+def _kind(recipe: _Recipe) -> str:
+    """Give the number that YouCook2 has for what is cooked, or ""."""
+    return "" if recipe.recipe_type is None else str(recipe.recipe_type)
 
 
 def _folders(videos: list[_Video]) -> list[str]:
     """List the folders that may hold the videos, by what the records say and in a fixed order."""
     recipes = {
-        f"raw_videos/{escape_id(video.subset)}/{escape_id(str(video.recipe_type))}"
+        f"raw_videos/{escape_id(video.subset)}/{escape_id(_kind(video))}"
         for _, video in videos
-        if isinstance(video, _Recipe) and video.subset and video.recipe_type != ""
+        if isinstance(video, _Recipe) and video.subset and _kind(video)
     }
     return ["videos", "", *sorted(name for name in recipes if ".." not in name)]
 
@@ -196,7 +192,7 @@ def _segments(
         try:
             start, end, text = _decoded(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            yield reject(NAME, "malformed-record", record, str(error), scene_id)
+            yield reject(NAME, "malformed-record", record, why(error, raw[-1]), scene_id)
             continue
         if not text:
             yield reject(NAME, "empty-sentence", record, f"{start} to {end}: no text", scene_id)
@@ -221,7 +217,7 @@ def _segments(
 
 def _raw(video: _Parallel | _Recipe) -> list[tuple[msgspec.Raw, ...]]:
     if isinstance(video, _Recipe):
-        return [(annotation,) for annotation in video.annotations]
+        return [(annotation,) for annotation in video.annotations or ()]
     return list(zip(video.timestamps, video.sentences, strict=True))
 
 

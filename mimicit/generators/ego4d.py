@@ -18,7 +18,7 @@ from mimicit.generators._segment_files import annotation_file, check_positive, m
 from mimicit.media_files import VIDEOS, MediaFiles, licence_of
 from mimicit.moments import Clip, Uniform
 from mimicit.names import escape_id
-from mimicit.records import read_file, records, reject
+from mimicit.records import Table, read_table, records, reject
 from mimicit.schema import Rejection, Scene
 
 FOLDERS = ("full_scale", "v2/full_scale", "v1/full_scale", "clips", "v2/clips", "videos", "")
@@ -26,12 +26,6 @@ FOLDERS = ("full_scale", "v2/full_scale", "v1/full_scale", "clips", "v2/clips", 
 
 NEAR = 1.0
 """Seconds within which two narrators who use the same words tell of the same action."""
-
-
-class _Wrapped(msgspec.Struct, gc=False):
-    """A file with its videos in a table of their own."""
-
-    videos: dict[str, msgspec.Raw]
 
 
 @generator(
@@ -82,15 +76,13 @@ class Ego4d:
         path = annotation_file(NAME, self.root, self.annotations, ".json")
         media = media_root(NAME, self.root, self.videos)
         licence = licence_of(media, self.licence)
-        items = read_file(path, dict[str, msgspec.Raw], "a table of videos")
-        if "videos" in items:
-            items = read_file(path, _Wrapped, "a table `videos`").videos
+        table = read_table(path, "a table of videos", NAME, "videos")
         files = MediaFiles(media, FOLDERS, VIDEOS)
-        return self._walk(items, files, licence)
+        return self._walk(table, files, licence)
 
-    def _walk(
-        self, items: dict[str, msgspec.Raw], files: MediaFiles, licence: str
-    ) -> Iterator[Scene | Rejection]:
+    def _walk(self, table: Table, files: MediaFiles, licence: str) -> Iterator[Scene | Rejection]:
+        yield from table.refused
+        items = table.items
         for names in _in_order(items):
             scenes: list[Scene] = []
             for item in records([(name, items[name]) for name in names], Video, NAME):

@@ -25,7 +25,7 @@ from mimicit.media_files import VIDEOS, MediaFiles, licence_of
 from mimicit.moments import Clip, Uniform
 from mimicit.names import escape_id
 from mimicit.progress import Counted
-from mimicit.records import padded, plain, read_lines, records, reject
+from mimicit.records import padded, plain, read_lines, records, reject, why
 from mimicit.schema import ImageRef, Rejection, Scene
 
 NAME = "tv_captions"
@@ -41,8 +41,8 @@ class _Description(msgspec.Struct, gc=False):
     """What one describer wrote of a moment."""
 
     desc: str
-    type: str = ""
-    desc_id: int | str = ""
+    type: str | None = None
+    desc_id: int | str | None = None
 
 
 class _Moment(msgspec.Struct, gc=False):
@@ -52,7 +52,7 @@ class _Moment(msgspec.Struct, gc=False):
     ts: tuple[float, float]
     clip_id: int | str
     duration: float | None = None
-    descs: list[msgspec.Raw] = []
+    descs: list[msgspec.Raw] | None = None
 
 
 _DESCRIPTION = msgspec.json.Decoder(_Description)
@@ -231,7 +231,7 @@ def _read(scene_id: str, moment: _Moment, shots: _Shots) -> Iterator[Scene | Rej
         images=images,
         annotations=(
             *(Segment(*times, one.desc) for one in descriptions),
-            *(Note("evidence", EVIDENCE.get(one.type, "unknown")) for one in descriptions),
+            *(Note("evidence", EVIDENCE.get(one.type or "", "unknown")) for one in descriptions),
         ),
         groups=(escape_id(moment.vid_name), f"show~{show_of(moment.vid_name)}"),
         clips=clips,
@@ -241,12 +241,12 @@ def _read(scene_id: str, moment: _Moment, shots: _Shots) -> Iterator[Scene | Rej
 def _descriptions(scene_id: str, moment: _Moment) -> Iterator[_Description | Rejection]:
     """Read a moment's descriptions, each text once."""
     said: set[str] = set()
-    for number, raw in enumerate(moment.descs, 1):
+    for number, raw in enumerate(moment.descs or (), 1):
         record = f"description {number}"
         try:
             one = _DESCRIPTION.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            yield reject(NAME, "malformed-record", record, str(error), scene_id)
+            yield reject(NAME, "malformed-record", record, why(error, raw), scene_id)
             continue
         text = plain(one.desc)
         key = text.casefold().rstrip(". ")
@@ -261,4 +261,5 @@ def _descriptions(scene_id: str, moment: _Moment) -> Iterator[_Description | Rej
 
 def _order(one: _Description) -> tuple[bool, int, str, str]:
     number = one.desc_id if isinstance(one.desc_id, int) else 0
-    return isinstance(one.desc_id, str), number, str(one.desc_id), one.desc
+    named = isinstance(one.desc_id, str)
+    return named, number, str(one.desc_id or ""), one.desc
