@@ -11,12 +11,13 @@ import pyarrow.compute as pc
 
 from mimicit.authors import Author, Pending, Written
 from mimicit.card import Tally
-from mimicit.catalogue import Catalogue
 from mimicit.columns import column
-from mimicit.context_linker import Chosen, LinkSpec, catalogue_of, choose
 from mimicit.errors import Incomplete, SourceError
+from mimicit.link_tables import LinkWriter
+from mimicit.linking import View, link_views
 from mimicit.media import Media
-from mimicit.progress import Counted, Track
+from mimicit.progress import Track
+from mimicit.shown import ShownPictures
 from mimicit.schema import SPLITS, ImageRow, Instruction, Rejection, Reply, Scene, Split
 from mimicit.spool import Spool
 from mimicit.tables import arrow_schema
@@ -41,13 +42,11 @@ class Assembly:
 
     def __init__(self, directory: Path, form: Format = "parquet") -> None:
         self.tally = Tally()
-        self._instructions, self._links = (
-            {split: TableWriter(directory, table, split, form) for split in SPLITS}
-            for table in ("instructions", "links")
-        )
+        self._directory, self._form = directory, form
         self._images = TableWriter(directory, "images", form=form)
         self._rejected = TableWriter(directory, "rejected", form=form)
         self._spool = Spool(directory / "spool.arrow")
+        self._linked: LinkWriter | None = None
         self._first_detail = ""
         self._pictures: set[str] = set()
         self._digests: set[bytes] = set()
@@ -57,8 +56,10 @@ class Assembly:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for table in self._tables():
+        for table in (self._images, self._rejected):
             table.stop()
+        if self._linked:
+            self._linked.stop()
         self._spool.close()
 
     def read(
@@ -114,29 +115,26 @@ class Assembly:
         self._first_detail = self._first_detail or f"{rejection.record}: {rejection.detail}"
         self._rejected.write(rejection)
 
-    def finish(self, specs: dict[str, LinkSpec], track: Track) -> list[FileEntry]:
+    def finish(self, views: Sequence[View], track: Track) -> list[FileEntry]:
         """Link the instructions, write them, and list the finished files.
 
         Raises:
             SourceError: there is not one instruction.
             Incomplete: there is none yet, but requests are pending.
+            UsageError: an encoder that a view names is not known or not installed.
         """
         self._refuse_nothing()
         self._spool.finish()
-        catalogue = catalogue_of(self._spool.link_rows(), specs)
-        chosen = track(Counted(choose(catalogue, specs), len(catalogue)), "link", "instructions")
-        for batch in self._spool.batches():
-            found = list(itertools.islice(chosen, batch.num_rows))
-            for split in SPLITS:
-                if self.tally.splits[split]:
-                    self._write(split, *self._of_split(split, batch, found), catalogue)
-        next(chosen, None)  # so that its progress ends
+        others = [*self._images.close(), *self._rejected.close()]  # linking looks at the pictures
+        pictures = ShownPictures(self._directory)
+        splits = [split for split in SPLITS if self.tally.splits[split]]
+        linked = link_views(lambda: self._spool.link_rows(splits), views, pictures, track)
+        self._linked = LinkWriter(self._directory, linked, self._form)
+        for batch in self._spool.of_splits(splits):
+            self._linked.write(batch)
         self._spool.close()
-        return [entry for table in self._tables() for entry in table.close()]
-
-    def _tables(self) -> list[TableWriter]:
-        divided = [*self._instructions.values(), *self._links.values()]
-        return [*divided, self._images, self._rejected]
+        self.tally.count_links(linked.health)
+        return [*self._linked.close(), *others]
 
     def _refuse_nothing(self) -> None:
         """Refuse to publish a dataset without an instruction.
@@ -156,28 +154,6 @@ class Assembly:
             f"the first: {self._first_detail}"
         )
 
-    def _of_split(
-        self, split: Split, batch: pa.RecordBatch, chosen: list[Chosen]
-    ) -> tuple[pa.RecordBatch, list[Chosen]]:
-        """Give the instructions of one split, and what was chosen for them."""
-        if self.tally.splits[split] == len(self._spool):
-            return batch, chosen
-        names = batch.column("split").to_pylist()
-        places = [place for place, name in enumerate(names) if name == split]
-        return batch.take(column(places, pa.int64())), [chosen[place] for place in places]
-
-    def _write(
-        self, split: Split, batch: pa.RecordBatch, chosen: list[Chosen], catalogue: Catalogue
-    ) -> None:
-        """Write instructions of a split, and their links."""
-        linked, links = with_contexts(batch, chosen, catalogue)
-        if linked.num_rows:
-            self._instructions[split].write_batch(linked)
-        if links.num_rows:
-            self._links[split].write_batch(links)
-            self.tally.links += len(pc.list_flatten(links.column("context_ids")))
-            self.tally.strategies.update(pc.list_flatten(links.column("strategies")).to_pylist())
-
     def _store_pictures(self, scene: Scene, media: Media) -> None:
         for ref in scene.images:
             if ref.id not in self._pictures:
@@ -194,39 +170,3 @@ class Assembly:
             digest = bytes.fromhex(row.sha256)
             self.tally.equal_pictures += digest in self._digests
             self._digests.add(digest)
-
-
-def with_contexts(
-    batch: pa.RecordBatch, chosen: Sequence[Chosen], catalogue: Catalogue
-) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-    """Put the contexts of a batch's instructions into it; give the links too.
-
-    Args:
-        batch: Instructions.
-        chosen: What was chosen for each.
-        catalogue: All instructions.
-    """
-    flat = column([place for found in chosen for place, _, _ in found], pa.int64())
-    counts = list(map(len, chosen))
-    contexts = _lists(batch.schema.field("rel_ins_ids").type, counts, catalogue.ids.take(flat))
-    linked = batch.set_column(
-        batch.schema.get_field_index("rel_ins_ids"), batch.schema.field("rel_ins_ids"), contexts
-    )
-    some = column([number for number, count in enumerate(counts) if count], pa.int64())
-    schema = arrow_schema("links")
-    columns = [
-        batch.column("id").take(some),
-        contexts.take(some),
-        column(
-            [[score for _, score, _ in found] for found in chosen], schema.field("scores").type
-        ).take(some),
-        column(
-            [[by for _, _, by in found] for found in chosen], schema.field("strategies").type
-        ).take(some),
-    ]
-    return linked, pa.RecordBatch.from_arrays(columns, schema=schema)
-
-
-def _lists(kind: pa.DataType, counts: Sequence[int], values: pa.Array) -> pa.Array:
-    ends = np.array(list(itertools.accumulate(counts, initial=0)), np.int32)
-    return pa.Array.from_buffers(kind, len(counts), [None, pa.py_buffer(ends)], children=[values])

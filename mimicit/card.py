@@ -11,17 +11,19 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
 import pyarrow.parquet as pq
 import yaml
 
-from mimicit import card_text, lookup
+from mimicit import card_text, link_text, lookup
 from mimicit.config import BuildConfig
+from mimicit.context_linker.health import Health
+from mimicit.linking import FIRST
 from mimicit.schema import Instruction
-from mimicit.tables import TABLES, card_features
+from mimicit.tables import card_features, in_order
 from mimicit.writer import FileEntry
 
 SPLITS: tuple[str, ...] = get_args(Instruction.model_fields["split"].annotation)
@@ -55,6 +57,7 @@ class Tally:
         strategies: In-context examples by the strategy that found them.
         prompts: Digest of each source's prompt file, or of the templates' wording.
         links: In-context examples, over all instructions.
+        views: What is to be known of the links of each view, by its table.
         equal_pictures: Pictures equal to another one under a different id.
         pending: Requests without a reply.
         replies: Replies that were read, whether or not something of them was kept.
@@ -72,11 +75,41 @@ class Tally:
     sources: Counter[str] = field(default_factory=Counter)
     prompts: dict[str, str] = field(default_factory=dict)
     links: int = 0
+    views: dict[str, dict[str, Any]] = field(default_factory=dict)
     equal_pictures: int = 0
     pending: int = 0
     replies: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+
+    def count_links(self, health: Mapping[str, Health]) -> None:
+        """Note what linking came to."""
+        self.views = {table: each.record() for table, each in health.items()}
+        self.strategies = Counter(self.views[FIRST]["strategies"])
+        self.links = self.strategies.total()
+
+    def record(self) -> dict[str, Any]:
+        """Give it as plain values, as the manifest keeps it."""
+        rejected = [[*what, count] for what, count in sorted(self.rejected.items())]
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        plain = {k: dict(sorted(v.items())) if isinstance(v, dict) else v for k, v in values.items()}
+        return plain | {"rejected": rejected}
+
+    @classmethod
+    def read(cls, record: Mapping[str, Any]) -> "Tally":
+        """Take it from what `record` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no such record.
+        """
+        values = dict(record)
+        rejected = Counter({(stage, why): count for stage, why, count in values.pop("rejected")})
+        counters = {
+            each.name: Counter(values.pop(each.name))
+            for each in fields(cls)
+            if each.default_factory is Counter and each.name != "rejected"
+        }
+        return cls(**values, **counters, rejected=rejected)
 
 
 def write_card(
@@ -128,7 +161,7 @@ def _add_up(entries: Sequence[FileEntry]) -> tuple[Rows, Rows]:
         if entry.rows:
             rows[_place(entry)] += entry.rows
             sizes[_place(entry)] += entry.bytes
-    tables = [table for table in TABLES if any(place[0] == table for place in rows)]
+    tables = in_order({table for table, _ in rows})
     order = {table: [s for s in SPLITS if (table, s) in rows] for table in tables}
     return (
         {table: {split: rows[table, split] for split in order[table]} for table in tables},
@@ -210,6 +243,7 @@ def _body(directory: Path, entries: Sequence[FileEntry], tally: Tally, config: B
         card_text.how_to_load(divided=divided, lines=_form(entries) == ".jsonl"),
         card_text.examples(_examples(directory, entries)),
         card_text.contents(tally.kinds, tally.sources, tally.languages, tally.strategies),
+        *([link_text.health(tally.views)] if tally.views else []),
         "## How it was made\n",
         *_making(tally, config),
         "## Splits\n\n" + card_text.splits(config.split, rows["instructions"]),
@@ -218,7 +252,6 @@ def _body(directory: Path, entries: Sequence[FileEntry], tally: Tally, config: B
         "## Limits\n\n"
         + card_text.limits(
             config,
-            by_words="similar-text" in tally.strategies,
             equal_pictures=tally.equal_pictures,
             pending=tally.pending,
             replies=tally.replies,

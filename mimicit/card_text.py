@@ -24,10 +24,14 @@ ROWS = {
 }
 
 STRATEGIES = {
+    "conversation": "what was asked before it in the same conversation",
     "same-image": "another question about the same pictures",
     "same-group": "another question about the same image, video, album or room",
-    "similar-text": "from the scenes whose answers use the most similar words; the same kind of "
-    "question first",
+    "temporal": "what is next to it in time, in the same video or album",
+    "similar-image": "from pictures that are alike",
+    "similar-text": "from scenes about which the same is said",
+    "mixed": "from pictures that are alike, those first about which the same is said",
+    "diverse": "from scenes that are like it and unlike each other",
     "random": "drawn by the seed",
 }
 
@@ -77,7 +81,8 @@ def summary(
     for name, splits in rows.items():
         by_split = ", ".join(f"{split} {count:,}" for split, count in splits.items())
         cell = [by_split if name == "instructions" else "all"] if divided else []
-        lines.append((name, f"{totals[name]:,}", *cell, ROWS[name]))
+        what = ROWS.get(name, "the same, of another way to link")
+        lines.append((name, f"{totals[name]:,}", *cell, what))
     return text + table(header, lines)
 
 
@@ -256,13 +261,12 @@ def turned_away(rejected: Counter[tuple[str, str]]) -> str:
 
 
 def limits(
-    config: BuildConfig, *, by_words: bool, equal_pictures: int, pending: int, replies: int
+    config: BuildConfig, *, equal_pictures: int, pending: int, replies: int
 ) -> str:
     """List what a user should know before training on it.
 
     Args:
         config: What was built.
-        by_words: Whether in-context examples were found by the likeness of texts.
         equal_pictures: Pictures equal to another one under a different id.
         pending: Requests without a reply.
         replies: Requests with one.
@@ -287,10 +291,6 @@ def limits(
         known.append("The files of pictures may hold what cameras write: EXIF, names, GPS.")
     if config.salvage:
         known.append("Pictures with the note `salvaged` are cut off.")
-    if by_words:
-        known.append(
-            "Likeness of in-context examples is that of their words, not of meanings or looks."
-        )
     if equal_pictures:
         are = "picture is" if equal_pictures == 1 else "pictures are"
         known.append(

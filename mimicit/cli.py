@@ -16,6 +16,7 @@ from mimicit import __version__
 from mimicit import cli_options as opt
 from mimicit.cli_asking import plan, prompts
 from mimicit.cli_journal import journal
+from mimicit.cli_link import link
 from mimicit.cli_trace import trace
 from mimicit.errors import InvalidDataset, MimicitError, UsageError
 
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.command()(plan)
 app.command()(trace)
+app.command()(link)
 app.add_typer(prompts, name="prompts")
 app.add_typer(journal, name="journal")
 
@@ -119,17 +121,8 @@ def build(
         typer.Option(help="Seconds of nothing but failures after which the run is given up."),
     ] = 300.0,
     batch: opt.Batch = False,
-    link: Annotated[
-        str | None,
-        typer.Option(
-            help="How in-context examples are found, each strategy filling what the last one left: "
-            "same-image, same-group, similar-text, random.  [default: the source's own]",
-            show_default=False,
-        ),
-    ] = None,
-    shots: Annotated[
-        int | None, typer.Option(help="In-context examples an instruction gets.  [default: 3]")
-    ] = None,
+    link: opt.Link = [],  # noqa: B006
+    shots: opt.Shots = None,
     seed: Annotated[
         int | None, typer.Option(help="Varies wording and random links.  [default: 0]")
     ] = None,
@@ -161,7 +154,7 @@ def build(
         "split": split,
         "format": form,
         "teacher_id": teacher_id,
-        "link": link,
+        "link": link or None,
         "shots": shots,
         "seed": seed,
         "limit": limit,

@@ -129,6 +129,20 @@ TeacherId = Annotated[
         show_default=False,
     ),
 ]
+Link = Annotated[
+    list[str],
+    typer.Option(
+        metavar="[NAME=]STRATEGIES [SETTING=VALUE …]",
+        help="How in-context examples are found: strategies, each filling what the last one left "
+        "(conversation, same-image, same-group, temporal, similar-image, similar-text, mixed, "
+        "diverse, random, or default), then settings such as 'order=shuffled cap=50'. May be "
+        "repeated: every view but the first needs a name.  [default: the source's own]",
+        show_default=False,
+    ),
+]
+Shots = Annotated[
+    int | None, typer.Option(help="In-context examples an instruction gets.  [default: 3]")
+]
 StoreMaxSide = Annotated[
     int | None,
     typer.Option(

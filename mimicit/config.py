@@ -49,6 +49,11 @@ def _read_shares(shares: object) -> object:
     return parse_shares(shares) if isinstance(shares, str) else shares
 
 
+def _as_list(links: object) -> object:
+    """Take one view as text."""
+    return [links] if isinstance(links, str) else links or []
+
+
 Shares = Annotated[dict[str, float], BeforeValidator(_read_shares), AfterValidator(check_shares)]
 """Part of the groups by split."""
 
@@ -95,7 +100,9 @@ class BuildConfig(BaseModel):
             scene with a picture of any other is turned away. Empty for any licence.
         split: Part of the groups for each split; empty for all in train.
         format: How instructions, links and rejections are written; pictures are Parquet always.
-        link: Link strategies, such as `same-group,similar-text`; None for each source's own.
+        link: Views of the links, each `[NAME=]STRATEGIES [SETTING=VALUE …]`, such as
+            `similar-text,random order=shuffled` (`mimicit.context_linker.LinkSpec`); the first
+            fills `rel_ins_ids`, and every other one needs a name. None for each source's own.
         shots: In-context examples an instruction gets at most.
         seed: Varies wording and random links.
         limit: Read only so many scenes of each source.
@@ -122,7 +129,7 @@ class BuildConfig(BaseModel):
     allow_licences: list[str] = []
     split: Shares = {}
     format: Literal["parquet", "jsonl"] = "parquet"
-    link: str | None = None
+    link: Annotated[list[str], BeforeValidator(_as_list)] = []
     shots: int = Field(default=3, ge=0, le=64)
     seed: int = 0
     limit: int | None = Field(default=None, ge=1)

@@ -25,12 +25,12 @@ from mimicit.authors import Author, TeacherAuthor, TemplatesAuthor
 from mimicit.budget import Budget, account_of, find_price
 from mimicit.card import Tally, write_card
 from mimicit.config import BuildConfig, Endpoint
-from mimicit.context_linker import LinkSpec
 from mimicit.directory import replacing
 from mimicit.errors import Incomplete
 from mimicit.feeding import Look
 from mimicit.fleet import Asked
 from mimicit.journal import Journal, default_path
+from mimicit.linking import views_of
 from mimicit.media import Media
 from mimicit.prices import Price
 from mimicit.progress import Track, silent
@@ -120,7 +120,8 @@ def build(  # noqa: PLR0913  # the public call, by keyword
     """
     start = time.monotonic()
     sources = [Source(entry, config) for entry in config.sources]
-    specs = {s.generator.name: _link_spec(s, config) for s in sources}
+    own = {s.generator.name: s.generator.link for s in sources}
+    views = views_of(config.link, config.shots, config.seed, own)
     loaded = load_prompts(config, sources)
     price = find_price(config.model or "", Path(prices) if prices else None, budget_usd)
     with contextlib.ExitStack() as stack:
@@ -137,7 +138,7 @@ def build(  # noqa: PLR0913  # the public call, by keyword
             asked = passes.run(loaded, endpoint, budget, assembly, partial=partial)
         del media, passes, budget  # what is known of a million pictures is not needed any more
         _refuse_unfinished(assembly.tally, partial=partial)
-        listed = _describe(directory, assembly.finish(specs, track), assembly.tally, config)
+        listed = _describe(directory, assembly.finish(views, track), assembly.tally, config)
         # Its pictures were decoded by the media pass, and its files hashed when they were written.
         measured = {entry.path: entry.sha256 for entry in listed}
         validate(directory, decode="none", measured=measured)
@@ -257,11 +258,6 @@ def _seldom_collected() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def _link_spec(source: Source, config: BuildConfig) -> LinkSpec:
-    spec = source.generator.link if config.link is None else config.link
-    return LinkSpec.parse(spec, config.shots, config.seed)
-
-
 def _summary(  # noqa: PLR0913  # everything that a summary tells
     out: Path,
     entries: list[FileEntry],
@@ -334,6 +330,7 @@ def _describe(
         name: importlib.metadata.version(name) for name in ("inflect", "numpy", "pillow", "pyarrow")
     }
     provenance: dict[str, object] = {"versions": versions, "teacher": config.teacher_name}
+    provenance["tally"] = tally.record()
     if config.date:
         provenance["date"] = config.date.isoformat()
     write_manifest(directory, listed, provenance)

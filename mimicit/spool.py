@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mimicit.catalogue import LinkRow
 from mimicit.columns import to_batch
@@ -59,6 +60,17 @@ class Spool:
     def __len__(self) -> int:
         return self._rows
 
+    def of_splits(
+        self, splits: Sequence[str], columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Read it split after split, as a dataset lists them, or some of its columns."""
+        if len(splits) == 1:
+            yield from self.batches(columns)
+            return
+        for split in splits:
+            for batch in self.batches(columns):
+                yield batch.filter(pc.equal(batch.column("split"), split))
+
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read it in order, or some of its columns."""
         wanted = columns and [self._schema.get_field_index(name) for name in columns]
@@ -70,8 +82,13 @@ class Spool:
             for number in range(reader.num_record_batches):
                 yield reader.get_batch(number)
 
-    def link_rows(self) -> Iterator[LinkRow]:
-        """Read in order what linking looks at."""
-        for batch in self.batches(LinkRow._fields):
-            columns = (batch.column(name).to_pylist() for name in LinkRow._fields)
-            yield from map(LinkRow._make, zip(*columns, strict=True))
+    def link_rows(self, splits: Sequence[str]) -> Iterator[LinkRow]:
+        """Read what linking looks at, split after split."""
+        for batch in self.of_splits(splits, LinkRow._fields):
+            yield from link_rows(batch)
+
+
+def link_rows(batch: pa.RecordBatch) -> Iterator[LinkRow]:
+    """Give what linking looks at of some instructions."""
+    columns = (batch.column(name).to_pylist() for name in LinkRow._fields)
+    yield from map(LinkRow._make, zip(*columns, strict=True))

@@ -6,6 +6,8 @@ Format: https://huggingface.co/docs/datasets/about_dataset_features
 """
 
 import json
+import re
+from collections.abc import Iterable
 from types import UnionType
 from typing import Any, get_args, get_origin
 
@@ -20,6 +22,29 @@ TABLES: dict[str, type[Row]] = {
     "rejected": Rejection,
 }
 """Every table of a dataset directory, by the name of its folder and its config."""
+
+_VIEW = re.compile(r"links_[a-z][a-z0-9_]{0,31}")
+
+
+def is_view(table: str) -> bool:
+    """Tell whether a table holds a further view of the links: `links_NAME`."""
+    return _VIEW.fullmatch(table) is not None
+
+
+def model_of(table: str) -> type[Row]:
+    """Give the row of a table: one of `TABLES`, or a further view of the links.
+
+    Raises:
+        KeyError: there is no such table.
+    """
+    return Links if is_view(table) else TABLES[table]
+
+
+def in_order(tables: Iterable[str]) -> list[str]:
+    """Sort names of tables as a dataset lists them: the further views behind the links."""
+    order = list(TABLES)
+    return sorted(tables, key=lambda name: (order.index("links" if is_view(name) else name), name))
+
 
 _SCALARS = {
     str: ("string", pa.string()),
@@ -87,9 +112,9 @@ def arrow_schema(table: str) -> pa.Schema:
     """Derive the Arrow schema of a table, Hugging Face features in its metadata.
 
     Raises:
-        KeyError: `table` is not one of `TABLES`.
+        KeyError: there is no such table.
     """
-    model = TABLES[table]
+    model = model_of(table)
     features = {name: _feature(kind) for name, kind in _field_types(model).items()}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     return pa.schema(_fields(model), metadata=metadata)
@@ -97,7 +122,7 @@ def arrow_schema(table: str) -> pa.Schema:
 
 def card_features(table: str) -> list[dict[str, Any]]:
     """Derive the `dataset_info.features` list of a dataset card for a table."""
-    return _card_features(TABLES[table])
+    return _card_features(model_of(table))
 
 
 def _card_features(model: type[Row]) -> list[dict[str, Any]]:

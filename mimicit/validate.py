@@ -15,6 +15,7 @@ from mimicit.gate.files import Findings, check_counts, check_files
 from mimicit.gate.pictures import Decode, check_pictures
 from mimicit.gate.references import check_references
 from mimicit.gate.rows import fitting
+from mimicit.gate.views import check_views
 
 
 def find_problems(
@@ -33,7 +34,7 @@ def find_problems(
         return [Problem(str(directory), "is not a directory")]
     listed = check_files(findings, measured or {})
     pictures = check_pictures(findings, decode)
-    check_references(findings, pictures)
+    check_views(findings, check_references(findings, pictures))
     for _ in fitting(findings, "rejected"):
         pass
     if not any(findings.rows[shard.name] for shard in findings.shards["instructions"]):

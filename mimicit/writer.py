@@ -97,7 +97,7 @@ class TableWriter:
 
     Args:
         directory: Directory of the dataset.
-        table: One of `TABLES`. Pictures get an index beside their shards.
+        table: One of `TABLES`, or a further view of the links. Pictures get an index beside their shards.
         split: Which split.
         form: How rows are written; pictures are Parquet in any case.
     """
@@ -273,7 +273,8 @@ def count_rows(entries: Iterable[FileEntry]) -> dict[str, int]:
     counts = dict.fromkeys(TABLES, 0)
     for entry in entries:
         if entry.rows is not None:
-            counts[entry.path.split("/")[0]] += entry.rows
+            table = entry.path.split("/")[0]
+            counts[table] = counts.get(table, 0) + entry.rows
     return counts
 
 

@@ -12,7 +12,7 @@ from mimicit import store_index
 from mimicit.card import read_counts
 from mimicit.errors import Problem
 from mimicit.schema import SCHEMA_VERSION, SPLITS
-from mimicit.tables import TABLES
+from mimicit.tables import TABLES, is_view
 from mimicit.writer import SPLIT, describe
 
 SHARD_NAME = re.compile(rf"({'|'.join(SPLITS)})-([0-9]{{5}})-of-([0-9]{{5}})\.(parquet|jsonl)")
@@ -113,13 +113,13 @@ def _sort_in(findings: Findings, name: str, path: Path) -> None:
     if not file.endswith((".parquet", ".jsonl")):
         return
     found = SHARD_NAME.fullmatch(file)
-    divided = folder in {"instructions", "links"}
-    if folder not in TABLES or not found or not (divided or found[1] == SPLIT):
+    divided = folder in {"instructions", "links"} or is_view(folder)
+    if not (folder in TABLES or is_view(folder)) or not found or not (divided or found[1] == SPLIT):
         findings.add(name, "is not the name of a shard, TABLE/SPLIT-00000-of-00001.parquet")
     elif folder == "images" and found[4] != "parquet":
         findings.add(name, "holds pictures, which are always in Parquet")
     else:
-        shards = findings.shards[folder]
+        shards = findings.shards.setdefault(folder, [])
         shards.append(Shard(name, path, found[1]))
         shards.sort(key=lambda shard: (SPLITS.index(shard.split), shard.name))
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from mimicit.columns import column, to_numpy
 from mimicit.schema import Row
-from mimicit.tables import TABLES
+from mimicit.tables import model_of
 
 Spec = Mapping[str, Any]
 
@@ -54,7 +54,7 @@ def row_problems(row: object, table: str, *, strict: bool = False) -> list[str]:
         strict: Whether a value of another type is wrong that could be taken for the right one.
     """
     try:
-        TABLES[table].model_validate(row, strict=strict)
+        model_of(table).model_validate(row, strict=strict)
     except ValidationError as error:
         found = [(".".join(map(str, p["loc"])), p["msg"]) for p in error.errors()]
         return [": ".join(filter(None, each)) for each in found]
@@ -63,7 +63,7 @@ def row_problems(row: object, table: str, *, strict: bool = False) -> list[str]:
 
 @functools.cache
 def _schema(table: str) -> Spec:
-    model: type[Row] = TABLES[table]
+    model: type[Row] = model_of(table)
     return model.model_json_schema()
 
 

@@ -73,20 +73,25 @@ class Instructions:
         return shard, int(self.rows[shard][number - self.starts[shard]])
 
 
-def check_references(findings: Findings, pictures: Pictures) -> None:
-    """Check all instructions and links against each other and against the pictures."""
+def check_references(findings: Findings, pictures: Pictures) -> Instructions:
+    """Check all instructions and links against each other and against the pictures.
+
+    Returns:
+        The instructions, for what else refers to them.
+    """
     known = _read_ids(findings)
     seen_in = np.zeros((len(SPLITS), len(pictures.ids)), bool)
     window = max(WINDOW_ROWS, len(known.ids) // 2)
     groups: list[pa.Table] = []
     divided = len({shard.split for shard in findings.shards["instructions"]}) > 1
-    for rows in _windows(_read(findings, divided=divided, groups=groups), window):
+    for rows in windows(_read(findings, divided=divided, groups=groups), window):
         _check_window(findings, rows, known, pictures, seen_in)
     if divided:
         _check_groups(findings, groups)
         _check_pictures_apart(findings, pictures, seen_in)
     if known.repeated.any() or not _links_in_step(findings):
         _check_links(findings, known, window)
+    return known
 
 
 def _read_ids(findings: Findings) -> Instructions:
@@ -150,7 +155,7 @@ def _read(findings: Findings, *, divided: bool, groups: list[pa.Table]) -> Itera
 
 def _check_texts(findings: Findings, rows: Sequence[Rows]) -> None:
     """Find texts that cannot be published."""
-    window = _Window(rows)
+    window = Window(rows)
     for name in ("instruction", "answer") if rows else ():
         texts = pa.concat_arrays([one.batch.column(name) for one in rows])
         for suspect in np.flatnonzero(may_have_problem(texts)).tolist():
@@ -165,7 +170,7 @@ def _add(findings: Findings, rows: Rows, place: int, text: str) -> None:
     findings.add(rows.shard.name, text, int(rows.numbers[place]), name)
 
 
-def _windows(rows: Iterator[Rows], size: int) -> Iterator[list[Rows]]:
+def windows(rows: Iterator[Rows], size: int) -> Iterator[list[Rows]]:
     """Gather rows until there are enough of them."""
     gathered: list[Rows] = []
     for each in rows:
@@ -177,7 +182,7 @@ def _windows(rows: Iterator[Rows], size: int) -> Iterator[list[Rows]]:
         yield gathered
 
 
-def _flat(rows: Sequence[Rows], name: str) -> tuple[pa.Array, np.ndarray]:
+def flat(rows: Sequence[Rows], name: str) -> tuple[pa.Array, np.ndarray]:
     """Put the lists of all rows behind each other: the values, and how many each row has."""
     lists = [one.batch.column(name) for one in rows]
     values = pa.concat_arrays([pc.list_flatten(one) for one in lists])
@@ -185,7 +190,7 @@ def _flat(rows: Sequence[Rows], name: str) -> tuple[pa.Array, np.ndarray]:
     return values, counts.astype(np.int32)
 
 
-class _Window:
+class Window:
     """Rows of several shards by one number, to say where each is."""
 
     def __init__(self, rows: Sequence[Rows]) -> None:
@@ -208,9 +213,9 @@ def _check_window(
     seen_in: np.ndarray,
 ) -> None:
     """Look up all that these rows refer to."""
-    window = _Window(rows)
+    window = Window(rows)
     own = np.concatenate([known.numbers(one.shard.name, one.numbers) for one in rows])
-    names, counts = _flat(rows, "image_ids")
+    names, counts = flat(rows, "image_ids")
     found = places_in(pictures.ids, names)
     owners = np.repeat(np.arange(len(own)), counts)
     for place in np.flatnonzero(found < 0).tolist():
@@ -221,18 +226,18 @@ def _check_window(
     there = found >= 0
     for code in range(len(SPLITS)):
         seen_in[code, found[there & (known.splits[own[owners]] == code)]] = True
-    names, counts = _flat(rows, "rel_ins_ids")
+    names, counts = flat(rows, "rel_ins_ids")
     found = places_in(known.ids, names.view(pa.binary()))
     known.firsts[own] = sum(map(len, known.contexts)) + np.cumsum(counts) - counts
     known.counts[own] = counts
     known.contexts.append(found)
     owners = np.repeat(np.arange(len(own)), counts)
-    _check_contexts(findings, window, known, own, owners, names, found)
+    check_contexts(findings, window, known, own, owners, names, found)
 
 
-def _check_contexts(  # noqa: PLR0913  # the columns of one table
+def check_contexts(  # noqa: PLR0913  # the columns of one table
     findings: Findings,
-    window: _Window,
+    window: Window,
     known: Instructions,
     own: np.ndarray,
     owners: np.ndarray,
@@ -369,11 +374,11 @@ def _check_links(findings: Findings, known: Instructions, window: int) -> None:
     contexts = np.concatenate([np.zeros(0, np.int32), *known.contexts])
     left = (known.counts > 0) & ~known.repeated
     seen = np.zeros(len(known.counts), bool)
-    for rows in _windows(fitting(findings, "links"), window):
-        place = _Window(rows)
+    for rows in windows(fitting(findings, "links"), window):
+        place = Window(rows)
         queries = pa.concat_arrays([one.batch.column("query_id") for one in rows])
         own = places_in(known.ids, queries.view(pa.binary()))
-        names, counts = _flat(rows, "context_ids")
+        names, counts = flat(rows, "context_ids")
         found = places_in(known.ids, names.view(pa.binary()))
         same = (own >= 0) & (known.counts[own] == counts)
         at = np.repeat(known.firsts[own], counts) + _within(counts)
@@ -388,7 +393,7 @@ def _check_links(findings: Findings, known: Instructions, window: int) -> None:
             there = "query_id is not in the instructions table"
             place.add(findings, row, what if own[row] >= 0 else there)
         for added in ADDED:
-            for row in np.flatnonzero(_flat(rows, added)[1] != counts).tolist():
+            for row in np.flatnonzero(flat(rows, added)[1] != counts).tolist():
                 place.add(findings, row, f"contexts and {added} differ in number")
         first = np.zeros(len(own), bool)
         first[np.unique(own, return_index=True)[1]] = True

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from mimicit.columns import column, plain
 from mimicit.gate.files import Findings, Shard
 from mimicit.gate.models import misfits, row_problems
-from mimicit.tables import TABLES, arrow_schema
+from mimicit.tables import arrow_schema, model_of
 
 MAX_GROUP_BYTES = 2**30
 """Largest row group that is read; the writer's are 8 MB and one row."""
@@ -62,7 +62,7 @@ def fitting(
         columns: What is read of it; None for all.
         trusted: Columns whose values are checked elsewhere.
     """
-    key = next(iter(TABLES[table].model_fields))
+    key = next(iter(model_of(table).model_fields))
     for shard, first, batch in batches(findings, table, columns):
         numbers = np.arange(first, first + batch.num_rows)
         legible = _legible(findings, shard, first, batch, key)

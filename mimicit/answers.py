@@ -1,0 +1,96 @@
+"""What instructions and answers say, as numbers that a million of them can be compared by."""
+
+import functools
+import hashlib
+import re
+import zlib
+
+WORDS = 4
+"""64-bit numbers that hold the words of a text: 256 bits, one of which stands for each word."""
+
+YES, NO, COUNT = 1, 2, 3
+"""Classes of answers; a count of n is of class `COUNT + n`, and 0 is any other answer."""
+
+_SMALL = frozenset(
+    "a an the this that these those there here it its is are was were be been being am do does did "
+    "has have had can could may might will would shall should of in on at by to for from with and "
+    "or but not no yes as than then so very also too i you he she they we my your his her their "
+    "our me him them us what which who whom whose where when why how one ones some any each both "
+    "picture pictures image images photo photograph photographs video see seen show shows shown "
+    "find found".split()
+)
+"""Words that say nothing about what a picture shows."""
+
+_NUMBERS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen twenty"
+).split()
+
+_COUNTS = {name: n for n, name in enumerate(_NUMBERS)} | {"none": 0, "single": 1}
+
+_WORD = re.compile(r"\w+")
+
+_SENTENCE_END = re.compile(r"[.!?]+[\"'”’]*\s|[\"“”\n]+")
+
+SENTENCES = 8
+"""Sentences of an answer that are looked for in examples; of an instruction and its answer,
+twice as many are looked through."""
+
+LEAST_WORDS = 4
+"""Words of a sentence that says something of its own."""
+
+
+def digest(instruction: str, answer: str) -> int:
+    """Give 64 bits that are the same for the same question and answer, whatever their capitals."""
+    text = f"{instruction}\0{answer}".casefold().encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+
+
+def answer_class(answer: str) -> int:
+    """Tell a yes, a no, and a short answer that gives one number, from all others."""
+    words = _WORD.findall(answer[:200].lower())
+    if words[:1] == ["yes"]:
+        return YES
+    if words[:1] == ["no"] and len(words) != 2:
+        return NO
+    numbers = {_COUNTS.get(word, int(word) if word.isdecimal() else -1) for word in words} - {-1}
+    short = len(words) <= 12 and len(answer) <= 200
+    return COUNT + min(numbers.pop(), 1_000_000) if short and len(numbers) == 1 else 0
+
+
+def content(instruction: str, answer: str) -> tuple[int, int]:
+    """Say which words an instruction gives, as bits: those its answer adds, and all of its words.
+
+    An answer that adds none to its question stands with all that it says.
+    """
+    asked, said = _bits_of(instruction), _bits_of(answer)
+    added = said - asked or said
+    return _join(added), _join(asked | said)
+
+
+def sentences(text: str, most: int) -> list[int]:
+    """Give a hash, above 0, of each of a text's first sentences that says something of its own."""
+    found: list[int] = []
+    for part in _SENTENCE_END.split(text + " "):
+        words = _WORD.findall(part.lower())
+        if len(words) >= LEAST_WORDS and len(found) < most:
+            said = " ".join(words).encode("utf-8", "surrogatepass")
+            found.append(zlib.crc32(said) | 1)
+    return found
+
+
+def _bits_of(text: str) -> set[int]:
+    return {bit for word in _WORD.findall(text.lower()) if (bit := _bit(word)) >= 0}
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _bit(word: str) -> int:
+    """Choose the bit of a word, of which singular and plural share one; -1 for a small word."""
+    stem = word[:-1] if len(word) > 3 and word.endswith("s") else word
+    if word in _SMALL or stem in _SMALL:
+        return -1
+    return zlib.crc32(stem.encode("utf-8", "surrogatepass")) % (64 * WORDS)
+
+
+def _join(bits: set[int]) -> int:
+    return sum(1 << bit for bit in bits)

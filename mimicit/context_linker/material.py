@@ -1,0 +1,193 @@
+"""Vectors of scenes and pictures, and their neighbours: each worked out once, for all strategies."""
+
+import itertools
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from PIL import Image
+
+from mimicit.catalogue import Catalogue
+from mimicit.context_linker.spec import LinkSpec
+from mimicit.encoders import length, open_image, open_text, quantise
+from mimicit.neighbours import Neighbours, search
+from mimicit.progress import Counted, Track, silent
+
+
+class Pictures(Protocol):
+    """The pictures of a dataset, by their ids."""
+
+    def descriptors(self, ids: Sequence[str]) -> np.ndarray:
+        """Give what each looks like (`mimicit.lookalikes`); zeros where that is not known."""
+
+    def digests(self, ids: Sequence[str]) -> list[str]:
+        """Give the SHA-256 of each one's file."""
+
+    def read(self, image_id: str) -> Image.Image:
+        """Decode one, upright, in RGB."""
+
+
+class Found(NamedTuple):
+    """Nearest units of each unit, best first, and their cosines; -1 where there are fewer."""
+
+    places: np.ndarray
+    scores: np.ndarray
+
+    def of(self, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give those of some units."""
+        return self.places[units].astype(np.int64), self.scores[units]
+
+
+class Material:
+    """What strategies compare instructions by.
+
+    Args:
+        catalogue: All instructions, with their texts where any strategy looks at them.
+        pictures: Their pictures, where any strategy looks at pixels.
+        track: Shows how far a search has come.
+
+    Attributes:
+        searches: What searched, by what it compared: for the record of how links were made.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        pictures: Pictures | None = None,
+        track: Track = silent,
+    ) -> None:
+        self._catalogue = catalogue
+        self._pictures = pictures
+        self._track = track
+        self._vectors: dict[tuple[str, str], np.ndarray] = {}
+        self._found: dict[tuple[str, str, int], Found] = {}
+        self.searches: dict[str, Neighbours] = {}
+
+    # ------------------------------------------------------------- neighbours
+
+    def like_scenes(self, text: str, pool: np.ndarray, k: int) -> Found:
+        """Find scenes about which the same is said."""
+        return self._nearest("scenes", text, pool, k)
+
+    def like_pictures(self, spec: LinkSpec, pool: np.ndarray, k: int) -> Found:
+        """Find sets of pictures that look alike to a vision encoder, or that the same is said of."""
+        if spec.image:
+            return self._nearest("pictures", spec.image, pool, k)
+        return self._nearest("picture texts", spec.text, pool, k)
+
+    def like_looks(self, spec: LinkSpec, pool: np.ndarray, k: int) -> Found:
+        """Find sets of pictures that look alike to a vision encoder, or pixel by pixel."""
+        if spec.image:
+            return self._nearest("pictures", spec.image, pool, k)
+        return self._nearest("descriptors", "pixels", pool, k)
+
+    def _nearest(self, what: str, by: str, pool: np.ndarray, k: int) -> Found:
+        key = what, by, k
+        if key not in self._found:
+            vectors = self.vectors(what, by)
+            counted = Counted(iter(range(len(vectors))), len(vectors))
+            progress = iter(self._track(counted, "search", what))
+
+            def tick(done: int) -> None:
+                deque(itertools.islice(progress, done), maxlen=0)
+
+            result = search(vectors, pool, k, tick=tick)
+            next(progress, None)  # so that it ends
+            self.searches[f"{what} by {by}"] = result
+            self._found[key] = Found(result.places, _cosines(result.scores, vectors.shape[1]))
+        return self._found[key]
+
+    # ---------------------------------------------------------------- vectors
+
+    def vectors(self, what: str, by: str) -> np.ndarray:
+        """Give the vectors of all units: int8 of shape (units, dimensions)."""
+        if (what, by) not in self._vectors:
+            makers = {
+                "scenes": lambda: open_text(by).encode(self._catalogue.scene_texts),
+                "picture texts": lambda: open_text(by).encode(self._catalogue.picture_texts),
+                "descriptors": self._looks,
+                "pictures": lambda: self._seen(by),
+            }
+            self._vectors[what, by] = makers[what]()
+        return self._vectors[what, by]
+
+    def _looks(self) -> np.ndarray:
+        assert self._pictures  # whoever links by them hands them over
+        described = self._pictures.descriptors(self._catalogue.image_ids).astype(np.float64)
+        return self._of_sets(described)
+
+    def _seen(self, by: str) -> np.ndarray:
+        assert self._pictures
+        chosen = np.unique(self._catalogue.representatives)
+        ids = [self._catalogue.image_ids[place] for place in chosen[chosen >= 0]]
+        found = open_image(by).encode(self._pictures.digests(ids), lambda i: self._read(ids[i]))
+        vectors = np.zeros((len(self._catalogue.image_ids), found.shape[1]))
+        vectors[chosen[chosen >= 0]] = found
+        return self._of_sets(vectors)
+
+    def _read(self, image_id: str) -> Image.Image:
+        assert self._pictures
+        return self._pictures.read(image_id)
+
+    def _of_sets(self, vectors: np.ndarray) -> np.ndarray:
+        """Bring the vectors of pictures to those of sets: the mean of their representatives."""
+        chosen = self._catalogue.representatives
+        total = np.zeros((len(chosen), vectors.shape[1]))
+        for column in chosen.T:
+            total += np.where((column >= 0)[:, None], vectors[column], 0)
+        return quantise(total)
+
+    # ------------------------------------------------------------ comparisons
+
+    def scene_cosines(self, queries: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Compare what is said about the scenes of pairs of instructions: shapes (n,) -> (n,)."""
+        by = next((by for what, by in self._vectors if what == "scenes"), "static")
+        vectors = self.vectors("scenes", by)
+        mine, theirs = (vectors[self._catalogue.scenes[places]] for places in (queries, others))
+        products = (mine.astype(np.int64) * theirs).sum(axis=1)
+        return _cosines(products, vectors.shape[1])
+
+    def picture_text_scores(self, text: str, units: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Compare what is said of sets of pictures: shapes (q,) and (q, w) -> (q, w)."""
+        vectors = self.vectors("picture texts", text)
+        mine = vectors[units].astype(np.float32)[:, None, :]
+        theirs = vectors[others].astype(np.float32)  # of shape (q, w, d)
+        scores = (theirs @ mine.transpose(0, 2, 1))[:, :, 0].astype(np.int64)
+        return np.where(others >= 0, _cosines(scores, vectors.shape[1]), -2.0)
+
+    def diversified(self, text: str, units: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Order units by maximal marginal relevance: the places of each row's units, (q, w)."""
+        vectors = self.vectors("scenes", text)
+        candidates = vectors[units].astype(np.float32)
+        between = (candidates @ candidates.transpose(0, 2, 1)).astype(np.int64)
+        relevance = np.rint(scores * length(vectors.shape[1]) ** 2).astype(np.int64)
+        never = np.int64(1) << 40
+        relevance = np.where(units >= 0, relevance, -never)
+        rows, width = np.arange(len(units)), units.shape[1]
+        closest = np.full(units.shape, -never)
+        order = np.zeros(units.shape, np.int64)
+        left = np.ones(units.shape, np.bool_)
+        for step in range(width):
+            gain = relevance - (np.maximum(closest, 0) if step == 0 else closest)
+            best = np.where(left, gain, -4 * never).argmax(axis=1)
+            order[:, step] = best
+            left[rows, best] = False
+            closest = np.maximum(closest, between[rows, best])
+        return order
+
+
+def _cosines(scores: np.ndarray, dimensions: int) -> np.ndarray:
+    """Bring products of vectors to cosines; rounding may take equal ones a little beyond 1."""
+    found: np.ndarray = np.clip(scores / length(dimensions) ** 2, -1, 1)
+    return found
+
+
+def texts_wanted(specs: Iterable[LinkSpec]) -> bool:
+    """Tell whether any strategy compares texts."""
+    by_text = {"similar-text", "diverse", "mixed"}
+    return any(
+        not by_text.isdisjoint(spec.strategies)
+        or ("similar-image" in spec.strategies and not spec.image)
+        for spec in specs
+    )

@@ -1,0 +1,92 @@
+"""Instructions with their examples, and why they have these: written in step."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from mimicit.columns import column
+from mimicit.context_linker import STRATEGIES
+from mimicit.context_linker.choosing import Chosen
+from mimicit.linking import FIRST, Linked
+from mimicit.schema import SPLITS
+from mimicit.tables import arrow_schema
+from mimicit.writer import FileEntry, Format, TableWriter
+
+
+class LinkWriter:
+    """Writes the tables `instructions`, `links` and those of the further views.
+
+    Args:
+        directory: The dataset.
+        linked: What was chosen for each of its instructions.
+        form: How rows are written.
+    """
+
+    def __init__(self, directory: Path, linked: Linked, form: Format) -> None:
+        self._linked = linked
+        self._done = 0
+        self._tables = {
+            (table, split): TableWriter(directory, table, split, form)
+            for table in ("instructions", *linked.chosen)
+            for split in SPLITS
+        }
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Write the next instructions, in the order in which they were linked."""
+        queries = np.arange(self._done, self._done + batch.num_rows)
+        self._done += batch.num_rows
+        splits = batch.column("split").to_pylist()
+        for split in sorted(set(splits)):
+            rows = np.array([row for row, name in enumerate(splits) if name == split])
+            some = batch if len(rows) == batch.num_rows else batch.take(pa.array(rows))
+            self._write(split, some, queries[rows])
+
+    def _write(self, split: str, batch: pa.RecordBatch, queries: np.ndarray) -> None:
+        for table, chosen in self._linked.chosen.items():
+            contexts = self._contexts(chosen, queries)
+            if table == FIRST:
+                place = batch.schema.get_field_index("rel_ins_ids")
+                linked = batch.set_column(place, batch.schema.field(place), contexts)
+                self._tables["instructions", split].write_batch(linked)
+            links = _links(batch.column("id"), contexts, chosen, queries)
+            if links.num_rows:
+                self._tables[table, split].write_batch(links)
+
+    def _contexts(self, chosen: Chosen, queries: np.ndarray) -> pa.Array:
+        places = chosen.places[queries]
+        ids = self._linked.catalogue.ids.take(pa.array(places[places >= 0], pa.int64()))
+        kind = arrow_schema("instructions").field("rel_ins_ids").type
+        return _lists(kind, chosen.counts_of(queries), ids)
+
+    def close(self) -> list[FileEntry]:
+        """Finish all tables, and list their files."""
+        return [entry for table in self._tables.values() for entry in table.close()]
+
+    def stop(self) -> None:
+        """Give up whatever is not finished."""
+        for table in self._tables.values():
+            table.stop()
+
+
+def _links(ids: pa.Array, contexts: pa.Array, chosen: Chosen, queries: np.ndarray) -> pa.RecordBatch:
+    """Give the rows of a view's table for some instructions: those that have examples."""
+    counts = chosen.counts_of(queries)
+    there = chosen.places[queries] >= 0
+    some = pa.array(np.flatnonzero(counts))
+    schema = arrow_schema(FIRST)
+    scores = pa.array(np.round(chosen.scores[queries][there], 4))
+    names = [STRATEGIES[number] for number in chosen.strategies[queries][there].tolist()]
+    columns = [
+        ids.take(some),
+        contexts.take(some),
+        _lists(schema.field("scores").type, counts, scores).take(some),
+        _lists(schema.field("strategies").type, counts, column(names, pa.string())).take(some),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _lists(kind: pa.DataType, counts: Sequence[int] | np.ndarray, values: pa.Array) -> pa.Array:
+    ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.Array.from_buffers(kind, len(counts), [None, pa.py_buffer(ends)], children=[values])

@@ -1,0 +1,105 @@
+"""Linking the instructions of one dataset: all views of it, and a report on each."""
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mimicit.catalogue import Catalogue, LinkRow
+from mimicit.context_linker import LinkSpec, Pictures, catalogue_of, named
+from mimicit.context_linker.choosing import Chooser, Chosen
+from mimicit.context_linker.health import Health, examine
+from mimicit.context_linker.material import Material
+from mimicit.errors import UsageError
+from mimicit.progress import Counted, Track
+
+FIRST = "links"
+"""Table of the first view, whose examples stand in the instructions themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One way to link a dataset.
+
+    Attributes:
+        table: Where its links are written: `links`, or `links_NAME`.
+        specs: How the queries of each source are linked, by its name.
+    """
+
+    table: str
+    specs: Mapping[str, LinkSpec]
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """What linking came to.
+
+    Attributes:
+        catalogue: All instructions.
+        chosen: The examples of each, by the table of the view.
+        health: What is to be known of each view.
+    """
+
+    catalogue: Catalogue
+    chosen: Mapping[str, Chosen]
+    health: Mapping[str, Health]
+
+
+def views_of(links: Sequence[str], shots: int, seed: int, own: Mapping[str, str]) -> list[View]:
+    """Read the views that a user asks for.
+
+    Args:
+        links: Specifications, each `[NAME=]STRATEGIES [SETTING=VALUE …]`; none for each source's
+            own strategies.
+        shots: Examples where a specification does not say how many.
+        seed: Seed where it names none.
+        own: Each source's own strategies.
+
+    Raises:
+        UsageError: one cannot be read, or two have one name.
+    """
+    views: list[View] = []
+    for number, text in enumerate(links or ["default"]):
+        name, spec = named(text)
+        if number and not name:
+            raise UsageError(
+                f"--link {text!r}: every view but the first needs a name, such as "
+                f"--link 'similar={text}'"
+            )
+        table = f"{FIRST}_{name}" if number else FIRST
+        if table in {view.table for view in views}:
+            raise UsageError(f"--link names {name!r} twice")
+        specs = {s: LinkSpec.parse(spec, shots, seed, strategies) for s, strategies in own.items()}
+        views.append(View(table, specs))
+    return views
+
+
+def link_views(
+    rows: Callable[[], Iterable[LinkRow]],
+    views: Sequence[View],
+    pictures: Pictures | None,
+    track: Track,
+) -> Linked:
+    """Choose the examples of all instructions in every view.
+
+    Args:
+        rows: Reads the instructions, those of one scene together.
+        views: How.
+        pictures: Their pictures.
+        track: Shows progress.
+
+    Raises:
+        UsageError: an encoder is not known or not installed.
+    """
+    catalogue = catalogue_of(rows(), [spec for view in views for spec in view.specs.values()])
+    material = Material(catalogue, pictures, track)
+    chosen: dict[str, Chosen] = {}
+    health: dict[str, Health] = {}
+    for view in views:
+        chooser = Chooser(catalogue, view.specs, material, pictures)
+        done = itertools.chain.from_iterable(map(range, chooser.choose()))
+        what = "link" if view.table == FIRST else view.table
+        for _ in track(Counted(done, len(catalogue)), what, "instructions"):
+            pass
+        chosen[view.table] = chooser.chosen
+        health[view.table] = examine(catalogue, chooser, material)
+    return Linked(catalogue, chosen, health)

@@ -1,0 +1,161 @@
+"""Linking a finished dataset anew: its rows and pictures stay, nobody is asked."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from mimicit.card import Tally, write_card
+from mimicit.catalogue import LinkRow
+from mimicit.config import BuildConfig, make_config, read_config
+from mimicit.context_linker.health import Health
+from mimicit.dataset import Dataset
+from mimicit.directory import replacing
+from mimicit.errors import SourceError, UsageError
+from mimicit.generators import find
+from mimicit.link_tables import LinkWriter
+from mimicit.linking import link_views, views_of
+from mimicit.progress import Track, silent
+from mimicit.shown import ShownPictures
+from mimicit.spool import link_rows
+from mimicit.validate import validate
+from mimicit.writer import FileEntry, describe, write_manifest
+
+KEPT = ("images", "rejected")
+"""Tables that stay as they are."""
+
+
+def relink(  # noqa: PLR0913  # the public call, by keyword
+    directory: str | Path,
+    links: Sequence[str] = (),
+    *,
+    shots: int | None = None,
+    seed: int | None = None,
+    out: str | Path | None = None,
+    track: Track = silent,
+) -> Mapping[str, Health]:
+    """Choose the in-context examples of a finished dataset anew.
+
+    The result is what a build with these links makes, byte for byte. Until the very end `out` is
+    as it was.
+
+    Args:
+        directory: The dataset.
+        links: Views of the links (`mimicit.context_linker.LinkSpec`); none for those it has.
+        shots: Examples an instruction gets at most; None for as many as now.
+        seed: Varies what is left to chance; None for the seed that it was made with.
+        out: Where the result goes; None for where the dataset is.
+        track: Shows progress.
+
+    Returns:
+        What is to be known of each view, by its table.
+
+    Raises:
+        SourceError: there is no dataset, or not one of this schema.
+        UsageError: a view cannot be read, or its encoder is not installed.
+        InvalidDataset: the result breaks the rules of `mimicit validate`, as did the dataset.
+    """
+    source = Path(directory)
+    manifest = _manifest(source)
+    config = _config(source, links, shots, seed)
+    table = Dataset(source).instructions
+    own = {name: _own(name) for name in table.column("source").unique().to_pylist()}
+    views = views_of(config.link, config.shots, config.seed, own)
+    with replacing(Path(out or source)) as target:
+        kept = [entry for name in KEPT for entry in _keep(source, target, name, manifest)]
+        linked = link_views(lambda: _rows(table), views, ShownPictures(target), track)
+        writer = LinkWriter(target, linked, config.format)
+        try:
+            for batch in table.to_batches(4096):
+                writer.write(batch)
+            entries = [*writer.close(), *kept]
+        finally:
+            writer.stop()
+        tally = manifest["tally"]
+        tally.count_links(linked.health)
+        _describe(target, entries, tally, config, manifest)
+        validate(target, decode="none", measured={entry.path: entry.sha256 for entry in entries})
+    return linked.health
+
+
+def _rows(table: pa.Table) -> Iterator[LinkRow]:
+    for batch in table.to_batches(65536):
+        yield from link_rows(batch)
+
+
+def _manifest(directory: Path) -> dict[str, Any]:
+    """Read a dataset's manifest, its tally as a `Tally`.
+
+    Raises:
+        SourceError: it is none, or an older one.
+    """
+    try:
+        content = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+        return {**content, "tally": Tally.read(content["tally"])}
+    except OSError as error:
+        raise SourceError(
+            f"{str(directory)!r} is not a dataset: its manifest.json cannot be read "
+            f"({error.strerror})"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SourceError(
+            f"the manifest of {str(directory)!r} does not say what was counted when it was built, "
+            "as an older mimicit's does not; make it again: mimicit build --config "
+            f"{str(directory / 'build.yaml')!r}"
+        ) from error
+
+
+def _config(
+    directory: Path, links: Sequence[str], shots: int | None, seed: int | None
+) -> BuildConfig:
+    """Read how a dataset was built, with what is to be changed."""
+    given = {"link": list(links) or None, "shots": shots}
+    settings = read_config(directory / "build.yaml")
+    settings |= {name: value for name, value in given.items() if value is not None}
+    config = make_config(settings)
+    if seed is not None and seed != config.seed:
+        config = config.model_copy(update={"link": [f"{one} seed={seed}" for one in config.link or ["default"]]})
+    return config
+
+
+def _own(name: str) -> str:
+    """Give the strategies of a source; "" where its package is not installed."""
+    try:
+        return find(name).link
+    except UsageError:
+        return ""
+
+
+def _keep(
+    source: Path, target: Path, table: str, manifest: Mapping[str, Any]
+) -> Iterator[FileEntry]:
+    """Take over a table as it is: as further links to its files where that can be."""
+    for name, stated in sorted(manifest["files"].items()):
+        if name.split("/")[0] == table:
+            place = target / name
+            place.parent.mkdir(exist_ok=True)
+            try:
+                os.link(source / name, place, follow_symlinks=True)
+            except OSError:  # another file system, or one without links
+                shutil.copyfile(source / name, place)
+            found = describe(place, name, stated.get("rows"))
+            yield found
+
+
+def _describe(
+    target: Path,
+    entries: Sequence[FileEntry],
+    tally: Tally,
+    config: BuildConfig,
+    manifest: Mapping[str, Any],
+) -> None:
+    """Write configuration, card and manifest as a build does."""
+    (target / "build.yaml").write_text(config.to_yaml(), encoding="utf-8")
+    write_card(target, list(entries), tally, config)
+    listed = [*entries, *(describe(target / name, name) for name in ("README.md", "build.yaml"))]
+    rest = {k: v for k, v in manifest.items() if k not in {"files", "schema_version"}}
+    write_manifest(target, listed, rest | {"tally": tally.record()})
