@@ -11,26 +11,28 @@ WORDS = 4
 YES, NO, COUNT = 1, 2, 3
 """Classes of answers; a count of n is of class `COUNT + n`, and 0 is any other answer."""
 
-_SMALL = frozenset(
-    "a an the this that these those there here it its is are was were be been being am do does did "
-    "has have had can could may might will would shall should of in on at by to for from with and "
-    "or but not no yes as than then so very also too i you he she they we my your his her their "
-    "our me him them us what which who whom whose where when why how one ones some any each both "
-    "picture pictures image images photo photograph photographs video see seen show shows shown "
-    "find found".split()
-)
+_SMALL_WORDS = """
+a an the this that these those there here it its is are was were be been being am do does did
+has have had can could may might will would shall should of in on at by to for from with and
+or but not no yes as than then so very also too i you he she they we my your his her their our
+me him them us what which who whom whose where when why how one ones some any each both
+picture pictures image images photo photograph photographs video see seen show shows shown
+find found
+"""
+
+_SMALL = frozenset(_SMALL_WORDS.split())
 """Words that say nothing about what a picture shows."""
 
-_NUMBERS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen twenty"
-).split()
+_NUMBERS = """
+zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
+sixteen seventeen eighteen nineteen twenty
+"""
 
-_COUNTS = {name: n for n, name in enumerate(_NUMBERS)} | {"none": 0, "single": 1}
+_COUNTS = {name: n for n, name in enumerate(_NUMBERS.split())} | {"none": 0, "single": 1}
 
 _WORD = re.compile(r"\w+")
 
-_SENTENCE_END = re.compile(r"[.!?]+[\"'”’]*\s|[\"“”\n]+")
+_SENTENCE_END = re.compile(r"[.!?]+[\"'\u201d\u2019]*\s|[\"\u201c\u201d\n]+")
 
 SENTENCES = 8
 """Sentences of an answer that are looked for in examples; of an instruction and its answer,

@@ -1,26 +1,19 @@
 """Scenes in, published rows out. No network, no clock, no chance but the seed."""
 
-import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from mimicit.authors import Author, Pending, Written
 from mimicit.card import Tally
-from mimicit.columns import column
 from mimicit.errors import Incomplete, SourceError
 from mimicit.link_tables import LinkWriter
 from mimicit.linking import View, link_views
 from mimicit.media import Media
 from mimicit.progress import Track
+from mimicit.schema import SPLITS, ImageRow, Instruction, Rejection, Reply, Scene
 from mimicit.shown import ShownPictures
-from mimicit.schema import SPLITS, ImageRow, Instruction, Rejection, Reply, Scene, Split
 from mimicit.spool import Spool
-from mimicit.tables import arrow_schema
 from mimicit.writer import FileEntry, Format, TableWriter
 
 ROWS_UNDER_WAY = 16

@@ -92,7 +92,9 @@ class Tally:
         """Give it as plain values, as the manifest keeps it."""
         rejected = [[*what, count] for what, count in sorted(self.rejected.items())]
         values = {each.name: getattr(self, each.name) for each in fields(self)}
-        plain = {k: dict(sorted(v.items())) if isinstance(v, dict) else v for k, v in values.items()}
+        plain = {
+            k: dict(sorted(v.items())) if isinstance(v, dict) else v for k, v in values.items()
+        }
         return plain | {"rejected": rejected}
 
     @classmethod

@@ -260,9 +260,7 @@ def turned_away(rejected: Counter[tuple[str, str]]) -> str:
     )
 
 
-def limits(
-    config: BuildConfig, *, equal_pictures: int, pending: int, replies: int
-) -> str:
+def limits(config: BuildConfig, *, equal_pictures: int, pending: int, replies: int) -> str:
     """List what a user should know before training on it.
 
     Args:

@@ -3,8 +3,8 @@
 import hashlib
 import re
 from array import array
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -59,13 +59,99 @@ class Codes:
         return number
 
 
+class _Said:
+    """What is kept of the words of each instruction."""
+
+    def __init__(self) -> None:
+        self._questions, self._classes, self._lengths = array("Q"), array("i"), array("i")
+        self._told, self._words = bytearray(), bytearray()
+        self._told_sentences, self._sentences = array("I"), array("I")
+
+    def add(self, row: Linkable) -> None:
+        """Note the next one."""
+        self._questions.append(answers.digest(row.instruction, row.answer))
+        self._classes.append(answers.answer_class(row.answer))
+        self._lengths.append(min(len(row.answer), 1 << 30))
+        told, words = answers.content(row.instruction, row.answer)
+        self._told += told.to_bytes(8 * answers.WORDS, "little")
+        self._words += words.to_bytes(8 * answers.WORDS, "little")
+        for kept, text, most, filler in (
+            (self._told_sentences, row.answer, answers.SENTENCES, 0),
+            (self._sentences, f"{row.instruction}\n{row.answer}", 2 * answers.SENTENCES, 2),
+        ):
+            found = answers.sentences(text, most)
+            kept.extend(found)
+            kept.extend([filler] * (most - len(found)))
+
+    def give(self, catalogue: "Catalogue") -> None:
+        """Hand all of it over."""
+        catalogue.questions = _array(self._questions, np.uint64)
+        catalogue.classes = _array(self._classes, np.int32)
+        catalogue.lengths = _array(self._lengths, np.int32)
+        catalogue.told, catalogue.words = (
+            np.frombuffer(bytes(bits), "<u8").reshape(-1, answers.WORDS)
+            for bits in (self._told, self._words)
+        )
+        told = _array(self._told_sentences, np.uint32)
+        catalogue.told_sentences = told.reshape(-1, answers.SENTENCES)
+        sentences = _array(self._sentences, np.uint32)
+        catalogue.sentences = sentences.reshape(-1, 2 * answers.SENTENCES)
+
+
+class _Belongs:
+    """What each instruction belongs to: its source, scene, pictures and so on, by number."""
+
+    def __init__(self) -> None:
+        names = "sources kinds groups languages variants pictures"
+        self._codes = {name: Codes() for name in names.split()}
+        self._images: dict[str, int] = {}
+        self._times, self._first, self._train = array("d"), array("q"), bytearray()
+        self._last: tuple[str, str] | None = None
+
+    def add(self, row: Linkable) -> tuple[int, int]:
+        """Note the next one; give the numbers of its scene and of its set of pictures."""
+        codes = self._codes
+        if (row.source, row.scene_id) != self._last:
+            self._last = row.source, row.scene_id
+            self._first.append(len(self._train))
+        codes["sources"].add(row.source)
+        codes["kinds"].add(row.kind)
+        codes["groups"].add((row.source, row.group))
+        codes["languages"].add(row.language)
+        codes["variants"].add(variant(row.id))
+        images = self._images
+        members = tuple(images.setdefault(name, len(images)) for name in row.image_ids)
+        pictures = codes["pictures"].add(members)
+        scene = len(self._first) - 1
+        found = _FRAME_TIME.search(row.image_ids[len(row.image_ids) // 2])
+        self._times.append(int(found[1]) / 1000 if found else scene)
+        self._train.append(row.split == "train")
+        return scene, pictures
+
+    def give(self, catalogue: "Catalogue") -> None:
+        """Hand all of it over."""
+        for name, codes in self._codes.items():
+            setattr(catalogue, name, _array(codes.values, np.int32))
+        self._first.append(len(self._train))
+        catalogue.first = _array(self._first, np.int64)
+        scenes = np.arange(len(self._first) - 1, dtype=np.int32)
+        catalogue.scenes = np.repeat(scenes, np.diff(catalogue.first))
+        catalogue.times = _array(self._times, np.float64)
+        catalogue.train = np.frombuffer(bytes(self._train), np.bool_)
+        catalogue.source_names = [str(name) for name in self._codes["sources"].names]
+        sets: list[Any] = list(self._codes["pictures"].names)
+        catalogue.picture_sets, catalogue.image_ids = sets, list(self._images)
+        catalogue.representatives = _representatives(sets)
+        long = [len(set(members)) > REPRESENTATIVES for members in sets]
+        catalogue.is_long = np.array(long, np.bool_)
+
+
 class Catalogue:
     """All instructions by their places, from 0, in the order of the dataset.
 
     Args:
         instructions: All of them, read once; those of one scene must follow each other.
-        with_text: Whether to keep the words of each scene, and of each set of pictures.
-        with_tokens: Whether to count the tokens of each.
+        wanted: What is wanted besides: the `scenes`' texts, the `pictures`' texts, the `tokens`.
 
     Attributes:
         ids: Their ids, as an Arrow array.
@@ -77,99 +163,78 @@ class Catalogue:
         told_sentences: Hashes of the sentences of each one's answer, filled up with zeros.
         sentences: Those of its question and answer, filled up with twos: no sentence has either.
         lengths: Characters of each one's answer.
-        tokens: Tokens of each one's question and answer, where they were to be counted.
+        tokens: Tokens of each one's question and answer, where they were wanted.
         times: Seconds at which the middle one of its frames is shown; its scene's number where
             its pictures are no frames.
         sources: Each one's source, as a place in `source_names`.
-        kinds: Each one's kind, as a number; and so on.
+        kinds: Each one's kind, as a number; so are scenes, groups and languages.
+        first: Place of the first instruction of each scene, and the number of all.
         variants: Each one's replicate and language: those of one scene that share it are turns of
             one reply.
         pictures: Each one's pictures, as a place in `picture_sets`.
         train: Whether each one may be an example.
         picture_sets: Pictures, as places in `image_ids`.
         representatives: Up to `REPRESENTATIVES` pictures of each set; -1 for none.
-        scene_texts: What the answers about each scene say, where that was to be kept.
+        is_long: Whether each set has pictures besides its representatives.
+        scene_texts: What the answers about each scene say, where they were wanted.
         picture_texts: What the answers about each set of pictures say.
     """
 
+    hashes: np.ndarray
+    questions: np.ndarray
+    classes: np.ndarray
+    told: np.ndarray
+    words: np.ndarray
+    told_sentences: np.ndarray
+    sentences: np.ndarray
+    lengths: np.ndarray
+    tokens: np.ndarray
+    times: np.ndarray
+    sources: np.ndarray
+    source_names: list[str]
+    kinds: np.ndarray
+    scenes: np.ndarray
+    first: np.ndarray
+    groups: np.ndarray
+    languages: np.ndarray
+    variants: np.ndarray
+    pictures: np.ndarray
+    train: np.ndarray
+    picture_sets: list[tuple[int, ...]]
+    image_ids: list[str]
+    representatives: np.ndarray
+    is_long: np.ndarray
+
     def __init__(
-        self, instructions: Iterable[Linkable], *, with_text: bool, with_tokens: bool = False
+        self, instructions: Iterable[Linkable], wanted: Collection[str] = frozenset()
     ) -> None:
-        questions, hashes, tokens = array("Q"), array("Q"), array("i")
-        classes, lengths, times = array("i"), array("i"), array("d")
-        told, words, is_train = bytearray(), bytearray(), bytearray()
-        told_sentences, sentences = array("I"), array("I")
-        first = array("q")
-        sources, kinds, groups, languages, variants, sets = (Codes() for _ in range(6))
-        images: dict[str, int] = {}
+        hashes, tokens = array("Q"), array("i")
         ids: list[pa.Array] = []
         names: list[str] = []
-        said: dict[int, list[str]] = {}
-        self.scene_texts: list[str] = []
-        scene: list[str] = []
-        last = None
-        for place, row in enumerate(instructions):
-            if (row.source, row.scene_id) != last:
-                last = row.source, row.scene_id
-                first.append(place)
-                if with_text and place:
-                    self.scene_texts.append("\n".join(scene))
-                    scene = []
-            sources.add(row.source)
-            kinds.add(row.kind)
-            groups.add((row.source, row.group))
-            languages.add(row.language)
-            variants.add(variant(row.id))
-            members = tuple(images.setdefault(name, len(images)) for name in row.image_ids)
-            number = sets.add(members)
-            if with_text:  # questions are worded alike whatever the picture shows
-                scene.append(row.answer)
-                said.setdefault(number, []).append(row.answer)
-            questions.append(answers.digest(row.instruction, row.answer))
-            classes.append(answers.answer_class(row.answer))
-            added, all_words = answers.content(row.instruction, row.answer)
-            told += added.to_bytes(8 * answers.WORDS, "little")
-            words += all_words.to_bytes(8 * answers.WORDS, "little")
-            lengths.append(min(len(row.answer), 1 << 30))
-            _append(told_sentences, row.answer, answers.SENTENCES, 0)
-            quoted = f"{row.instruction}\n{row.answer}"
-            _append(sentences, quoted, 2 * answers.SENTENCES, 2)
-            if with_tokens:
+        by_scene: dict[int, list[str]] = {}
+        by_pictures: dict[int, list[str]] = {}
+        said, belongs = _Said(), _Belongs()
+        for row in instructions:
+            said.add(row)
+            scene, pictures = belongs.add(row)
+            # Questions are worded alike whatever a picture shows.
+            if "scenes" in wanted:
+                by_scene.setdefault(scene, []).append(row.answer)
+            if "pictures" in wanted:
+                by_pictures.setdefault(pictures, []).append(row.answer)
+            if "tokens" in wanted:
                 tokens.append(text_tokens(row.instruction) + text_tokens(row.answer))
-            found = _FRAME_TIME.search(row.image_ids[len(row.image_ids) // 2])
-            times.append(int(found[1]) / 1000 if found else len(first) - 1)
-            is_train.append(row.split == "train")
             hashes.append(_hash(row.id))
             names.append(row.id)
             if len(names) == ID_CHUNK:
                 ids.append(column(names, pa.string()))
                 names = []
-        if with_text and last:
-            self.scene_texts.append("\n".join(scene))
+        said.give(self)
+        belongs.give(self)
+        self.hashes, self.tokens = _array(hashes, np.uint64), _array(tokens, np.int32)
         self.ids = pa.concat_arrays([*ids, column(names, pa.string())])
-        first.append(len(questions))
-        self.questions, self.hashes = _array(questions, np.uint64), _array(hashes, np.uint64)
-        self.classes, self.lengths = _array(classes, np.int32), _array(lengths, np.int32)
-        self.tokens, self.times = _array(tokens, np.int32), _array(times, np.float64)
-        self.told, self.words = (
-            np.frombuffer(bytes(bits), "<u8").reshape(-1, answers.WORDS) for bits in (told, words)
-        )
-        self.told_sentences = _array(told_sentences, np.uint32).reshape(-1, answers.SENTENCES)
-        self.sentences = _array(sentences, np.uint32).reshape(-1, 2 * answers.SENTENCES)
-        self.sources, self.kinds, self.groups, self.languages, self.variants, self.pictures = (
-            _array(codes.values, np.int32)
-            for codes in (sources, kinds, groups, languages, variants, sets)
-        )
-        self.first = _array(first, np.int64)
-        self.scenes = np.repeat(
-            np.arange(len(self.first) - 1, dtype=np.int32), np.diff(self.first)
-        )
-        self.train = np.frombuffer(bytes(is_train), np.bool_)
-        self.source_names = [str(name) for name in sources.names]
-        self.picture_sets: list[tuple[int, ...]] = [*sets.names]  # type: ignore[list-item]  # of ints
-        self.image_ids = list(images)
-        self.representatives = _representatives(self.picture_sets)
-        self.picture_texts = ["\n".join(said.get(n, ())) for n in range(len(self.picture_sets))]
+        self.scene_texts = ["\n".join(texts) for texts in by_scene.values()]
+        self.picture_texts = ["\n".join(texts) for texts in by_pictures.values()]
 
     def __len__(self) -> int:
         return len(self.questions)
@@ -183,12 +248,6 @@ class Catalogue:
     def scene_count(self) -> int:
         """How many scenes there are."""
         return len(self.first) - 1
-
-
-def _append(hashes: "array[int]", text: str, most: int, filler: int) -> None:
-    found = answers.sentences(text, most)
-    hashes.extend(found)
-    hashes.extend([filler] * (most - len(found)))
 
 
 def variant(instruction_id: str) -> str:

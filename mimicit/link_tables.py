@@ -70,7 +70,9 @@ class LinkWriter:
             table.stop()
 
 
-def _links(ids: pa.Array, contexts: pa.Array, chosen: Chosen, queries: np.ndarray) -> pa.RecordBatch:
+def _links(
+    ids: pa.Array, contexts: pa.Array, chosen: Chosen, queries: np.ndarray
+) -> pa.RecordBatch:
     """Give the rows of a view's table for some instructions: those that have examples."""
     counts = chosen.counts_of(queries)
     there = chosen.places[queries] >= 0

@@ -55,13 +55,14 @@ def relink(  # noqa: PLR0913  # the public call, by keyword
         What is to be known of each view, by its table.
 
     Raises:
-        SourceError: there is no dataset, or not one of this schema.
+        SourceError: there is no dataset, or it was made by an older mimicit, or damaged.
         UsageError: a view cannot be read, or its encoder is not installed.
-        InvalidDataset: the result breaks the rules of `mimicit validate`, as did the dataset.
+        InvalidDataset: the result breaks the rules of `mimicit validate`, as the dataset did.
     """
     source = Path(directory)
     manifest = _manifest(source)
     config = _config(source, links, shots, seed)
+    _check(source, "instructions", manifest)
     table = Dataset(source).instructions
     own = {name: _own(name) for name in table.column("source").unique().to_pylist()}
     views = views_of(config.link, config.shots, config.seed, own)
@@ -118,7 +119,9 @@ def _config(
     settings |= {name: value for name, value in given.items() if value is not None}
     config = make_config(settings)
     if seed is not None and seed != config.seed:
-        config = config.model_copy(update={"link": [f"{one} seed={seed}" for one in config.link or ["default"]]})
+        config = config.model_copy(
+            update={"link": [f"{one} seed={seed}" for one in config.link or ["default"]]}
+        )
     return config
 
 
@@ -142,8 +145,31 @@ def _keep(
                 os.link(source / name, place, follow_symlinks=True)
             except OSError:  # another file system, or one without links
                 shutil.copyfile(source / name, place)
-            found = describe(place, name, stated.get("rows"))
-            yield found
+            yield _as_stated(describe(place, name, stated.get("rows")), stated)
+
+
+def _check(directory: Path, table: str, manifest: Mapping[str, Any]) -> None:
+    """Compare the files of a table with the manifest."""
+    for name, stated in manifest["files"].items():
+        if name.split("/")[0] == table:
+            try:
+                _as_stated(describe(directory / name, name), stated)
+            except OSError as error:
+                raise SourceError(f"cannot read {name!r}: {error.strerror}") from error
+
+
+def _as_stated(found: FileEntry, stated: Mapping[str, Any]) -> FileEntry:
+    """Give a file of the dataset, if it is the one that its manifest tells of.
+
+    Raises:
+        SourceError: it was changed or damaged.
+    """
+    if found.sha256 != stated.get("sha256"):
+        raise SourceError(
+            f"{found.path!r} is not the file that manifest.json tells of: it was changed or "
+            "damaged; `mimicit validate` lists all that is wrong"
+        )
+    return found
 
 
 def _describe(

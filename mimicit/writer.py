@@ -97,7 +97,8 @@ class TableWriter:
 
     Args:
         directory: Directory of the dataset.
-        table: One of `TABLES`, or a further view of the links. Pictures get an index beside their shards.
+        table: One of `TABLES`, or a further view of the links. Pictures get an index beside
+            their shards.
         split: Which split.
         form: How rows are written; pictures are Parquet in any case.
     """

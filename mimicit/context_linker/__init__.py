@@ -59,8 +59,7 @@ def link(
 def catalogue_of(instructions: Iterable[Linkable], specs: Iterable[LinkSpec]) -> Catalogue:
     """Read all instructions, as far as the strategies need."""
     listed = list(specs)
-    return Catalogue(
-        instructions,
-        with_text=texts_wanted(listed),
-        with_tokens=any(spec.tokens for spec in listed),
-    )
+    wanted = texts_wanted(listed)
+    if any(spec.tokens for spec in listed):
+        wanted.add("tokens")
+    return Catalogue(instructions, wanted)

@@ -79,13 +79,8 @@ class Guards:
             yield "gives the answer away", self._gives_away(queries, places)
         if strategy.measured:
             least, most = spec.band
-            # At 0 nothing is alike, so that it is no similarity to be chosen for.
-            yield (
-                "similarity out of band",
-                (proposed.scores <= 0) & (least >= 0)
-                | (proposed.scores < least)
-                | (proposed.scores > most),
-            )
+            outside = (proposed.scores < least) | (proposed.scores > most)
+            yield "similarity out of band", outside
 
     def _gives_away(self, queries: np.ndarray, places: np.ndarray) -> np.ndarray:
         """Tell which examples say a sentence of the query's answer, or most of what it adds."""
@@ -107,17 +102,18 @@ class Guards:
         ours, others = (self._catalogue.representatives[sets] for sets in (mine, theirs))
         for one in range(REPRESENTATIVES):
             for other in range(REPRESENTATIVES):
-                shared = shared | (
-                    (ours[..., one] >= 0) & (ours[..., one] == others[..., other])
-                )
+                shared = shared | ((ours[..., one] >= 0) & (ours[..., one] == others[..., other]))
         return np.asarray(shared)
 
     def alike(self, queries: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Tell which pairs show pictures that nearly equal each other: shapes (n,), (n,) -> (n,)."""
-        found = np.zeros(len(queries), np.bool_)
+        """Tell which pairs show the same picture, or nearly: shapes (n,), (n,) -> (n,).
+
+        What `allowed` has passed: only long series can still share a picture by its id.
+        """
+        known = self._catalogue
+        found = self._long_series_share(queries, places)
         if self._looks is None or not len(queries):
             return found
-        known = self._catalogue
         mine = known.representatives[known.pictures[queries]]
         theirs = known.representatives[known.pictures[places]]
         for one in range(REPRESENTATIVES):
@@ -127,4 +123,13 @@ class Guards:
                     left, right = self._looks[mine[both, one]], self._looks[theirs[both, other]]
                     found[both] = near(left, right)
         self.turned_away["looks like the query's picture"] += int(found.sum())
+        return found
+
+    def _long_series_share(self, queries: np.ndarray, places: np.ndarray) -> np.ndarray:
+        known = self._catalogue
+        found = np.zeros(len(queries), np.bool_)
+        mine, theirs = known.pictures[queries], known.pictures[places]
+        for pair in np.flatnonzero(known.is_long[mine] | known.is_long[theirs]).tolist():
+            ours, others = known.picture_sets[mine[pair]], known.picture_sets[theirs[pair]]
+            found[pair] = not set(ours).isdisjoint(others)
         return found

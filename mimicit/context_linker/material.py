@@ -1,4 +1,4 @@
-"""Vectors of scenes and pictures, and their neighbours: each worked out once, for all strategies."""
+"""Vectors of scenes and pictures, and their neighbours: each worked out once for all views."""
 
 import itertools
 from collections import deque
@@ -11,6 +11,7 @@ from PIL import Image
 from mimicit.catalogue import Catalogue
 from mimicit.context_linker.spec import LinkSpec
 from mimicit.encoders import length, open_image, open_text, quantise
+from mimicit.errors import UsageError
 from mimicit.neighbours import Neighbours, search
 from mimicit.progress import Counted, Track, silent
 
@@ -71,15 +72,16 @@ class Material:
         return self._nearest("scenes", text, pool, k)
 
     def like_pictures(self, spec: LinkSpec, pool: np.ndarray, k: int) -> Found:
-        """Find sets of pictures that look alike to a vision encoder, or that the same is said of."""
+        """Find sets of pictures that look alike to an encoder, or that the same is said of."""
         if spec.image:
+            self._pictures_for(spec.image)
             return self._nearest("pictures", spec.image, pool, k)
         return self._nearest("picture texts", spec.text, pool, k)
 
     def like_looks(self, spec: LinkSpec, pool: np.ndarray, k: int) -> Found:
         """Find sets of pictures that look alike to a vision encoder, or pixel by pixel."""
-        if spec.image:
-            return self._nearest("pictures", spec.image, pool, k)
+        if spec.image or not self._pictures:
+            return self.like_pictures(spec, pool, k)
         return self._nearest("descriptors", "pixels", pool, k)
 
     def _nearest(self, what: str, by: str, pool: np.ndarray, k: int) -> Found:
@@ -113,22 +115,28 @@ class Material:
         return self._vectors[what, by]
 
     def _looks(self) -> np.ndarray:
-        assert self._pictures  # whoever links by them hands them over
-        described = self._pictures.descriptors(self._catalogue.image_ids).astype(np.float64)
-        return self._of_sets(described)
+        pictures = self._pictures_for("pixels")
+        described = pictures.descriptors(self._catalogue.image_ids)
+        return self._of_sets(described.astype(np.float64))
 
     def _seen(self, by: str) -> np.ndarray:
-        assert self._pictures
+        pictures = self._pictures_for(by)
         chosen = np.unique(self._catalogue.representatives)
         ids = [self._catalogue.image_ids[place] for place in chosen[chosen >= 0]]
-        found = open_image(by).encode(self._pictures.digests(ids), lambda i: self._read(ids[i]))
+        found = open_image(by).encode(pictures.digests(ids), lambda i: pictures.read(ids[i]))
         vectors = np.zeros((len(self._catalogue.image_ids), found.shape[1]))
         vectors[chosen[chosen >= 0]] = found
         return self._of_sets(vectors)
 
-    def _read(self, image_id: str) -> Image.Image:
-        assert self._pictures
-        return self._pictures.read(image_id)
+    def _pictures_for(self, encoder: str) -> Pictures:
+        """Give the pictures.
+
+        Raises:
+            UsageError: there are none to be compared.
+        """
+        if self._pictures is None:
+            raise UsageError(f"linking by {encoder!r} needs the pictures; hand them to link()")
+        return self._pictures
 
     def _of_sets(self, vectors: np.ndarray) -> np.ndarray:
         """Bring the vectors of pictures to those of sets: the mean of their representatives."""
@@ -183,11 +191,12 @@ def _cosines(scores: np.ndarray, dimensions: int) -> np.ndarray:
     return found
 
 
-def texts_wanted(specs: Iterable[LinkSpec]) -> bool:
-    """Tell whether any strategy compares texts."""
-    by_text = {"similar-text", "diverse", "mixed"}
-    return any(
-        not by_text.isdisjoint(spec.strategies)
-        or ("similar-image" in spec.strategies and not spec.image)
-        for spec in specs
-    )
+def texts_wanted(specs: Iterable[LinkSpec]) -> set[str]:
+    """Say whose texts strategies compare: those of `scenes`, those of `pictures`."""
+    wanted = set()
+    for spec in specs:
+        if not {"similar-text", "diverse"}.isdisjoint(spec.strategies):
+            wanted.add("scenes")
+        if "mixed" in spec.strategies or ("similar-image" in spec.strategies and not spec.image):
+            wanted.add("pictures")
+    return wanted

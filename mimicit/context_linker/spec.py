@@ -62,7 +62,7 @@ class LinkSpec:
     seed: int = 0
     order: str = ORDERS[0]
     cap: int | None = None
-    band: tuple[float, float] = (0.0, 1.0)
+    band: tuple[float, float] = (-1.0, 1.0)
     tokens: int = 0
     balance: bool = True
     text: str = "static"
@@ -135,7 +135,7 @@ def _read(key: str, text: str) -> object:
     try:
         if key == "band":
             least, _, most = text.partition(":")
-            return float(least or 0), float(most or 1)
+            return float(least or -1), float(most or 1)
         if key == "balance":
             return {"yes": True, "true": True, "no": False, "false": False}[text.lower()]
         return text if key in {"order", "text", "image"} else int(text)

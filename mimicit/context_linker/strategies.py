@@ -75,9 +75,11 @@ class Sharing:
         position = np.searchsorted(self._order, own, side="right") - starts
         steps = np.arange(max(0, min(width, int(sizes.max(initial=0)))))
         taken = starts[:, None] + (position[:, None] + steps) % np.maximum(sizes, 1)[:, None]
-        places = self.places[np.minimum(taken, max(0, len(self.places) - 1))] if len(
-            self.places
-        ) else np.full(taken.shape, -1)
+        places = (
+            self.places[np.minimum(taken, max(0, len(self.places) - 1))]
+            if len(self.places)
+            else np.full(taken.shape, -1)
+        )
         return np.where(steps < sizes[:, None], places, -1)
 
 
@@ -95,6 +97,9 @@ class Members:
         keys = units[places].astype(np.int64) * self._kinds + catalogue.kinds[places]
         order = np.argsort(keys, kind="stable")
         self._places, self._keys = places[order], keys[order]
+        known, first = np.unique(units, return_index=True)
+        self._chance = np.zeros(int(units.max(initial=-1)) + 2, np.uint64)
+        self._chance[known] = catalogue.hashes[first]
 
     def pool(self) -> np.ndarray:
         """List the units that have any, ascending."""
@@ -112,7 +117,7 @@ class Members:
             kindred: Whether to look for one of the query's kind, and of its length.
         """
         chance = mixed(
-            self._catalogue.hashes[queries][:, None] + np.uint64(seed), units.astype(np.uint64)
+            self._catalogue.hashes[queries][:, None] + np.uint64(seed), self._chance[units]
         )
         first = np.searchsorted(self._keys, units * self._kinds)
         last = np.searchsorted(self._keys, (units + 1) * self._kinds)

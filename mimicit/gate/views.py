@@ -5,7 +5,15 @@ import pyarrow as pa
 
 from mimicit.columns import places_in
 from mimicit.gate.files import Findings
-from mimicit.gate.references import ADDED, WINDOW_ROWS, Instructions, Window, check_contexts, flat, windows
+from mimicit.gate.references import (
+    ADDED,
+    WINDOW_ROWS,
+    Instructions,
+    Window,
+    check_contexts,
+    flat,
+    windows,
+)
 from mimicit.gate.rows import fitting
 from mimicit.tables import is_view
 
