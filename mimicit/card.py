@@ -104,14 +104,14 @@ class Tally:
         Raises:
             KeyError, TypeError, ValueError: it is no such record.
         """
-        values = dict(record)
+        values: dict[str, Any] = dict(record)
         rejected = Counter({(stage, why): count for stage, why, count in values.pop("rejected")})
         counters = {
             each.name: Counter(values.pop(each.name))
             for each in fields(cls)
             if each.default_factory is Counter and each.name != "rejected"
         }
-        return cls(**values, **counters, rejected=rejected)
+        return cls(**values | counters, rejected=rejected)
 
 
 def write_card(

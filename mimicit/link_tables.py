@@ -10,7 +10,7 @@ from mimicit.columns import column
 from mimicit.context_linker import STRATEGIES
 from mimicit.context_linker.choosing import Chosen
 from mimicit.linking import FIRST, Linked
-from mimicit.schema import SPLITS
+from mimicit.schema import SPLITS, Split
 from mimicit.tables import arrow_schema
 from mimicit.writer import FileEntry, Format, TableWriter
 
@@ -37,13 +37,13 @@ class LinkWriter:
         """Write the next instructions, in the order in which they were linked."""
         queries = np.arange(self._done, self._done + batch.num_rows)
         self._done += batch.num_rows
-        splits = batch.column("split").to_pylist()
+        splits: list[Split] = batch.column("split").to_pylist()
         for split in sorted(set(splits)):
-            rows = np.array([row for row, name in enumerate(splits) if name == split])
-            some = batch if len(rows) == batch.num_rows else batch.take(pa.array(rows))
+            rows = [row for row, name in enumerate(splits) if name == split]
+            some = batch if len(rows) == batch.num_rows else batch.take(column(rows, pa.int64()))
             self._write(split, some, queries[rows])
 
-    def _write(self, split: str, batch: pa.RecordBatch, queries: np.ndarray) -> None:
+    def _write(self, split: Split, batch: pa.RecordBatch, queries: np.ndarray) -> None:
         for table, chosen in self._linked.chosen.items():
             contexts = self._contexts(chosen, queries)
             if table == FIRST:
@@ -56,7 +56,7 @@ class LinkWriter:
 
     def _contexts(self, chosen: Chosen, queries: np.ndarray) -> pa.Array:
         places = chosen.places[queries]
-        ids = self._linked.catalogue.ids.take(pa.array(places[places >= 0], pa.int64()))
+        ids = self._linked.catalogue.ids.take(column(places[places >= 0].tolist(), pa.int64()))
         kind = arrow_schema("instructions").field("rel_ins_ids").type
         return _lists(kind, chosen.counts_of(queries), ids)
 
@@ -76,9 +76,9 @@ def _links(
     """Give the rows of a view's table for some instructions: those that have examples."""
     counts = chosen.counts_of(queries)
     there = chosen.places[queries] >= 0
-    some = pa.array(np.flatnonzero(counts))
+    some = column(np.flatnonzero(counts).tolist(), pa.int64())
     schema = arrow_schema(FIRST)
-    scores = pa.array(np.round(chosen.scores[queries][there], 4))
+    scores = column(np.round(chosen.scores[queries][there], 4).tolist(), pa.float64())
     names = [STRATEGIES[number] for number in chosen.strategies[queries][there].tolist()]
     columns = [
         ids.take(some),

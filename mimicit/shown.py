@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
-from mimicit.columns import column
+from mimicit.columns import column, to_numpy
 from mimicit.image_store import ImageStore
 from mimicit.lookalikes import DIMENSIONS
 
@@ -55,7 +55,7 @@ class ShownPictures:
                     places = pc.index_in(batch.column("image_id"), value_set=wanted)
                     known = pc.is_valid(places)
                     yield (
-                        places.filter(known).to_numpy(zero_copy_only=False).astype(np.int64),
+                        to_numpy(places.filter(known)).astype(np.int64),
                         batch.column(name).filter(known).to_pylist(),
                     )
 
