@@ -20,7 +20,7 @@ from mimicit.moments import Uniform
 from mimicit.pipeline import build
 from mimicit.schema import Rejection, Scene
 from mimicit.shipped import shipped
-from mimicit.templates import write
+from mimicit.templates import silence, write
 from mimicit.templates.unnamed import names_somebody, unnamed
 
 SOURCE = "tv_captions"
@@ -301,6 +301,35 @@ def test_only_what_is_seen_is_told(tmp_path: Path) -> None:
     said += [("v", "Ted tells Lily a story."), ("", "Ted sits down."), ("v", "lily waves at ted")]
     scenes, _ = read(store(tmp_path, moment(1, *said)))
     assert [e.answer for e in write(scenes["000001"], seed=1)] == ["A woman waves at a man."]
+
+
+@pytest.mark.parametrize(
+    ("evidence", "text", "why"),
+    [
+        ("t", "Lily jokes a bit.", "is known from what is said alone"),
+        ("vt", "Lily waves and laughs.", "seen and said together"),
+        ("x", "Lily waves.", "does not say how it is known"),
+        ("v", "Ted tells Lily a story.", "tells of talk"),
+        ("v", "Blorp waves at Lily.", "names somebody"),
+        ("v", "He waves at Lily.", "needs another before it"),
+    ],
+)
+def test_why_nothing_is_said_of_a_moment_is_told(
+    tmp_path: Path, evidence: str, text: str, why: str
+) -> None:
+    scenes, _ = read(store(tmp_path, moment(1, (evidence, text))))
+    assert write(scenes["000001"], seed=1) == []
+    assert why in silence(scenes["000001"])
+
+
+def test_what_has_no_description_is_for_a_model_that_sees(tmp_path: Path) -> None:
+    sample = shipped("mimicit.generators.tv_captions", "samples", SOURCE)
+    video = sample / "videos" / "s00e01_seg01_clip_00.mp4"
+    (tmp_path / "met_s01e01_seg02_clip_03.mp4").write_bytes(video.read_bytes())
+    store(tmp_path, moment(1, ts=[0, 4], duration=8.0))
+    source = SourceConfig(name=SOURCE, options={"root": str(tmp_path)})
+    with pytest.raises(SourceError, match=r"no description.*--teacher openai"):
+        build(BuildConfig(sources=[source]), tmp_path / "out")
 
 
 @needs_shared

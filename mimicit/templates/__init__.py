@@ -52,6 +52,13 @@ Captions and boxes of several pictures are for `pairs`.
 """
 
 
+SILENCES: dict[str, Callable[[Scene], str]] = {
+    "segments": segments.silence,
+    "narrations": narrations.silence,
+}
+"""What says why nothing is written about a scene, for templates that can."""
+
+
 def _writer(scene: Scene) -> str:
     kinds = {type(annotation) for annotation in scene.annotations}
     name = next(name for name, (kind, _) in WRITERS.items() if kind is None or kind in kinds)
@@ -68,6 +75,17 @@ def write(scene: Scene, seed: int) -> list[Exchange]:
     """
     _, writer = WRITERS[_writer(scene)]
     return list(writer(scene, Choice(seed, scene)))
+
+
+def silence(scene: Scene) -> str:
+    """Say why nothing is written about a scene."""
+    if not scene.annotations:
+        return (
+            "it has no description, and templates do not see; a model that does can be asked: "
+            "--teacher openai"
+        )
+    say = SILENCES.get(_writer(scene))
+    return say(scene) if say else "no annotation supports a question"
 
 
 def wording_sha256(scene: Scene) -> str:
