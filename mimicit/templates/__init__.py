@@ -55,6 +55,7 @@ Captions and boxes of several pictures are for `pairs`.
 SILENCES: dict[str, Callable[[Scene], str]] = {
     "segments": segments.silence,
     "narrations": narrations.silence,
+    "differences": differences.silence,
 }
 """What says why nothing is written about a scene, for templates that can."""
 
