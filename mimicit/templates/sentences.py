@@ -6,7 +6,7 @@ What stands in a paragraph often leans on it ("she then"), and is no answer by i
 import re
 
 from mimicit.facts import tidy, words_of
-from mimicit.templates.unnamed import names_somebody
+from mimicit.templates._cast import names_somebody
 
 _DANGLING = re.compile(
     r"("
