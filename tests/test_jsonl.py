@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from mimicit import templates
 from mimicit.annotations import (
     Box,
     Caption,
@@ -362,6 +363,61 @@ def test_one_picture_under_a_stated_and_a_default_licence_is_published(tmp_path:
     summary = build(BuildConfig(sources=[source]), tmp_path / "out")
     assert (summary.scenes, summary.images, dict(summary.rejected)) == (2, 1, {})
     assert find_problems(tmp_path / "out") == []
+
+
+def written(root: Path, **line: Any) -> list[str]:
+    """Write by rule about a line with a picture of 640 by 480 pixels."""
+    scene, _ = one(root, image="a.jpg", sizes=[[640, 480]], **line)
+    return [f"{e.instruction} {e.answer}" for e in templates.write(scene, 0)]
+
+
+def boxed(*labels: str) -> list[dict[str, Any]]:
+    return [
+        {"label": label, "bbox": [20 + 150 * n, 100, 100, 200]} for n, label in enumerate(labels)
+    ]
+
+
+def test_labels_are_spoken_of_as_words_for_one_thing(tmp_path: Path) -> None:
+    said = " ".join(written(tmp_path, boxes=boxed("Red Car", "buses", "people", "TV")))
+    assert "a red car" in said
+    assert "several buses" in said
+    assert "a group of people" in said
+    assert "a TV" in said
+    assert not re.search("Car|busess|buseses|peoples|tv", said)
+
+
+@pytest.mark.parametrize("label", ["n02084071", "HUMAN_FACE", "class 3"])
+def test_a_label_that_is_no_words_is_not_spoken_of_and_a_model_is_told(
+    tmp_path: Path, label: str
+) -> None:
+    said = written(tmp_path, boxes=boxed(label, "dog"))
+    assert said == written(tmp_path, boxes=boxed("", "dog"))
+    scene, _ = one(tmp_path, image="a.jpg", sizes=[[640, 480]], boxes=boxed(label))
+    assert [a.label for a in scene.annotations if isinstance(a, Box)] == [label]
+    assert templates.write(scene, 0) == []
+    assert "no words" in templates.silence(scene)
+
+
+def test_of_text_in_another_language_only_conversations_are_given(tmp_path: Path) -> None:
+    captions = ["Eine Katze liegt auf einem Bett."]
+    qa = [["Was liegt auf dem Bett?", "Eine Katze."]]
+    boxes = boxed("Katze")
+    assert written(tmp_path, language="de", captions=captions, boxes=boxes, qa=qa) == [
+        "Was liegt auf dem Bett? Eine Katze."
+    ]
+    assert written(tmp_path, language="de", captions=captions, boxes=boxes) == []
+    scene, _ = one(tmp_path, image="a.jpg", language="de", captions=captions)
+    assert "'de'" in templates.silence(scene)
+    assert "--teacher" in templates.silence(scene)
+    assert templates.wording_sha256(scene) == ""
+    assert written(tmp_path, language="eng", captions=captions)
+
+
+def test_a_bird_that_a_caption_names_is_not_named_again(tmp_path: Path) -> None:
+    for bird in ("robin", "sparrow", "blackbird", "woodpecker"):
+        said = written(tmp_path, captions=[f"A {bird} on a fence."], boxes=boxed("bird", "apple"))
+        assert any(bird in text and "apple" in text for text in said), "what is not named is added"
+        assert not any(bird in text and "a bird" in text for text in said)
 
 
 def test_notes_that_only_look_like_those_of_other_sources_do_no_harm(tmp_path: Path) -> None:
