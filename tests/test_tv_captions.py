@@ -318,6 +318,12 @@ def test_only_what_is_seen_is_told(tmp_path: Path) -> None:
     assert [e.answer for e in write(scenes["000001"], seed=1)] == ["A woman waves at a man."]
 
 
+def test_what_describers_wrote_is_left_out_where_its_verb_is_wrong(tmp_path: Path) -> None:
+    said = [("v", "Ted and another man comes out of the room."), ("v", "Patient is on a gurney.")]
+    scenes, _ = read(store(tmp_path, moment(1, *said)))
+    assert [e.answer for e in write(scenes["000001"], seed=1)] == ["A patient is on a gurney."]
+
+
 @pytest.mark.parametrize(
     ("evidence", "text", "why"),
     [

@@ -41,7 +41,7 @@ _NOUNS: dict[str, re.Pattern[str]] = {
         r"\b(men|women|people|boys|girls|players|kids|children|couple|ladies|guys)\b"
     ),
 }
-_SOMEBODY = r"^(man|woman|girl|boy|lady|guy|person|child|kid|dog|cat|group|couple)\b"
+_SOMEBODY = r"^(man|woman|girl|boy|lady|guy|person|child|kid|dog|cat|group|couple|patient|nurse)\b"
 _BARE = re.compile(
     _SOMEBODY + r"(?= (is|in|on|with|of|wearing|sitting|standing|and|walks|sits|stands|runs|starts|"
     r"begins|talks|shows|plays))",
@@ -50,12 +50,12 @@ _BARE = re.compile(
 """Whoever begins a sentence without an article, where the article is all that it lacks."""
 
 
-_ONE = (
-    r"(?:an?|the|one) "
+_PERSON = (
     r"(?:(?!(?:and|or|of|with|in|to|who|is|man|woman|boy|girl|child)\b)[a-z-]+ ){0,2}?"
     r"(?:man|woman|girl|boy|lady|guy|person|child|kid|dog|cat|player|camera|male|female|gymnast|"
     r"athlete|teenager|instructor|cheerleader|surfer|skater)"
 )
+_ONE = rf"(?:an?|the|one) {_PERSON}"
 """One person, with or without an adjective."""
 _BASE = (
     r"(?:have|do|go|get|put|take|make|come|give|show|sit|stand|hold|talk|speak|walk|run|jump|play|"
@@ -78,6 +78,16 @@ _BARE_FORM = (
     r"watch\w*|see\w*|and|tries|tr(?:y|ying)|attempts?)"
 )
 """After these the same form is right for one person too."""
+_SEVERAL = (
+    rf"(?:{_ONE} and (?:an?|another|the) {_PERSON}"
+    r"|(?:two|three|four|five|six|several|many|some|the|both) (?:[a-z]+ )?"
+    r"(?:men|women|people|boys|girls|kids|children|players|guys|ladies))"
+)
+_NO_VERB = (
+    r"(?:as|his|towards|across|always|upstairs|downstairs|outdoors|indoors|besides|sometimes|afterwards|"
+    r"presenters|\w*ss|this|its|yes|perhaps)"
+)
+"""Words in -s that are not the verb of one person."""
 _DISAGREES: tuple[re.Pattern[str], ...] = (
     # a man rake leaves
     re.compile(rf"^{_ONE} (?:are|were|{_BASE})\b"),
@@ -91,8 +101,10 @@ _DISAGREES: tuple[re.Pattern[str], ...] = (
         rf"^{_ONE} (?:(?!\b(?:{_BARE_FORM.replace('and|', '')}|{_MANY})\b).)* and (?:then )?"
         rf"{_BASE} {_ITS}\b"
     ),
+    # a man and a woman walks
+    re.compile(rf"^{_SEVERAL} (?!{_NO_VERB}\b)(?:is|was|has|\w+s)\b"),
 )
-"""One person and the verb of several."""
+"""One person and the verb of several, or several and the verb of one."""
 
 _TWICE = re.compile(
     r"\b(?!(?:that|had|it|her|on|up|over|so|very|much|many|more|no|bye|hip|cha|pom|fast|long)\b)"
@@ -132,6 +144,7 @@ _OPENERS = frozenset(
 """Words that have a capital where they begin a sentence, and are no names."""
 _BEFORE_TITLES = frozenset(words_of("a an the in at says say word words read reads called"))
 """After these, capitals are as a rule those of a place, a shop, or of words on a sign."""
+_CALLED = re.compile(r"\bnamed [A-Z]|\bname (?:is|as) [A-Z]")
 _NO_PERSON = re.compile(
     r"\b(?:African|American|Asians?|Chinese|Japanese|New|South|North|Tai|Tae|Jiu|Red|Go|World|Cup|Tour|"
     r"Christmas|Club|Company|Salon|Productions?|Media|Team|Festival|Community|Camp|Training|Tips|Drills|"
@@ -171,7 +184,7 @@ def names_anybody(text: str) -> bool:
         titled = before and before[-1].lower() in _BEFORE_TITLES
         if len(name) > 1 and not titled and not _NO_PERSON.search(found[0]):
             return True
-    return names_somebody(text)
+    return bool(_CALLED.search(text)) or names_somebody(text)
 
 
 def opens(text: str) -> bool:
@@ -188,7 +201,7 @@ def opens(text: str) -> bool:
 
 
 def disagrees(text: str) -> bool:
-    """Tell whether a sentence gives one person the verb of several."""
+    """Tell whether a sentence gives one person the verb of several, or the other way round."""
     return any(pattern.match(text.lower()) for pattern in _DISAGREES)
 
 
