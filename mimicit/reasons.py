@@ -58,6 +58,7 @@ REASONS = {
         "empty-sentence": "a sentence without text",
         "empty-turn": "a question without an answer, or an answer without a question",
         "frame-numbers": "an answer in numbers of frames, whose times are not known",
+        "incomplete-story": "a story of which a sentence is missing",
         "leaning-turn": "a question that may refer to one that was left out",
         "licence-conflict": "two lines state two licences of one picture or video; the first stays",
         "malformed-box": "a box that is not four numbers",
