@@ -395,6 +395,7 @@ def test_times_are_said_as_people_say_them(tmp_path: Path) -> None:
         ("A man washes and dries a car.", True),
         ("A boy and an old man speaks in a hall.", False),
         ("Two men stands on the bank.", False),
+        ("Kids are watching a the boy.", False),
         ("A man and a woman kiss on a sofa.", True),
         ("Two men across the street wave.", True),
         # people who are named
@@ -421,6 +422,7 @@ def test_typing_is_mended() -> None:
     assert mend("he inhales some some smoke while while A a man looks") == (
         "He inhales some smoke while a man looks."
     )
+    assert mend("male chef is working in a kitchen") == "A male chef is working in a kitchen."
     right = ("Lights are on on a hockey court.", "He gives her her hat.", "They do the cha cha.")
     assert [mend(text) for text in right] == [*right]
 

@@ -41,7 +41,10 @@ _NOUNS: dict[str, re.Pattern[str]] = {
         r"\b(men|women|people|boys|girls|players|kids|children|couple|ladies|guys)\b"
     ),
 }
-_SOMEBODY = r"^(man|woman|girl|boy|lady|guy|person|child|kid|dog|cat|group|couple|patient|nurse)\b"
+_SOMEBODY = (
+    r"^((?:(?:young|little|small|old|older|male|female) )?(?:man|woman|girl|boy|lady|guy|person|"
+    r"child|kid|dog|cat|group|couple|patient|nurse|chef|athlete|gymnast))\b"
+)
 _BARE = re.compile(
     _SOMEBODY + r"(?= (is|in|on|with|of|wearing|sitting|standing|and|walks|sits|stands|runs|starts|"
     r"begins|talks|shows|plays))",
@@ -106,6 +109,8 @@ _DISAGREES: tuple[re.Pattern[str], ...] = (
 )
 """One person and the verb of several, or several and the verb of one."""
 
+_ARTICLES = re.compile(r"\b(?:an?|the) (?:an?|the)\b")
+"""Articles of which one is too many."""
 _TWICE = re.compile(
     r"\b(?!(?:that|had|it|her|on|up|over|so|very|much|many|more|no|bye|hip|cha|pom|fast|long)\b)"
     r"([a-z]+) (?=(?-i:[a-z]))(?=\1\b)",
@@ -161,7 +166,11 @@ def mend(text: str) -> str:
     text = re.sub(r"([,;]) *(?:\1 *)+", r"\1 ", text)
     text = re.sub(r',(?="?[A-Za-z])', ", ", text)
     text = re.sub(r"^(A|An|The|Two) (M[ae]n|Wom[ae]n|Boy|Girl|Lady)\b", _lowered, text)
-    return tidy(_BARE.sub(lambda found: f"A {found[1].lower()}", tidy(text)))
+    return tidy(_BARE.sub(_with_article, tidy(text)))
+
+
+def _with_article(found: re.Match[str]) -> str:
+    return f"{'An' if found[1][0] in 'oOaA' else 'A'} {found[1].lower()}"
 
 
 def _lowered(found: re.Match[str]) -> str:
@@ -193,7 +202,7 @@ def opens(text: str) -> bool:
     words = words_of(lower)
     if len(words) < 3 or _DANGLING.match(words[0]) or _ADVERB_FIRST.match(lower):
         return False
-    if re.match(_SOMEBODY, lower) or disagrees(text):
+    if re.match(_SOMEBODY, lower) or disagrees(text) or _ARTICLES.search(lower):
         return False
     if words[0] in _SUBORDINATE and ("," not in text or PRONOUN.search(" ".join(words[1:3]))):
         return False
