@@ -316,6 +316,13 @@ def test_nothing_comes_next_where_something_else_begins_before_it(
     assert ("after" in text.lower() or "next" in text.lower()) == asked
 
 
+def test_he_does_not_follow_two_whom_he_may_be(tmp_path: Path) -> None:
+    mowing = "A man is mowing a lawn while a toddler walks behind."
+    for before, asks in ((mowing, False), ("A man is mowing a lawn.", True)):
+        found = asked(tmp_path, (0, 20, before), (25, 60, "He gets his mower stuck."))
+        assert any(e.answer == "He gets his mower stuck." for e in found) == asks
+
+
 def test_a_segment_over_the_whole_video_describes_it(tmp_path: Path) -> None:
     found = asked(tmp_path, (0, 58, "A boy plays chess."), (5, 9, "A clock is pressed."))
     assert ("description", "A boy plays chess.") in {(e.kind, e.answer) for e in found}

@@ -35,8 +35,14 @@ _PERSONS = {
 }
 _HE_OR_SHE = re.compile(r"\b(?:(he|his|him|himself)|(she|her|hers|herself))\b")
 _NOUNS: dict[str, re.Pattern[str]] = {
-    "he": re.compile(r"\b(man|boy|guy|male|gentleman|father|player|athlete|person)\b"),
-    "she": re.compile(r"\b(woman|girl|lady|female|mother|player|athlete|person)\b"),
+    "he": re.compile(
+        r"\b(man|boy|guy|male|gentleman|father|player|athlete|person|toddler|baby|child|kid|teenager|"
+        r"son|brother|friend|another)\b"
+    ),
+    "she": re.compile(
+        r"\b(woman|girl|lady|female|mother|player|athlete|person|toddler|baby|child|kid|teenager|"
+        r"daughter|sister|friend|another)\b"
+    ),
     "they": re.compile(
         r"\b(men|women|people|boys|girls|players|kids|children|couple|ladies|guys)\b"
     ),
