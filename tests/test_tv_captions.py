@@ -254,6 +254,8 @@ def test_clips_of_one_video_share_frames_of_equal_times(tmp_path: Path) -> None:
         ("house", "House talks to Chase and Taub.", "A man talks to two other men."),
         ("house", "Dr. House enters House's house.", "A man enters the man's house."),
         ("house", "Thirteen looks at Gregory House.", "A woman looks at a man."),
+        ("house", "13 takes a cup.", ""),
+        ("met", "Ted counts 13 cups.", "A man counts 13 cups."),
         ("castle", "castle smiles while beckett reads.", "A man smiles while a woman reads."),
         ("castle", "In it castle smiles.", ""),  # the word, or the name?
         ("castle", "A man looks at the castle.", "A man looks at the castle."),

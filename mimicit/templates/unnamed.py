@@ -70,7 +70,8 @@ def unnamed(sentence: str, show: str) -> str:
     """
     text = _TITLE_DOT.sub(lambda found: f"{found[1]} ", sentence.replace("\u2019", "'"))
     text = tidy(text)
-    if '"' in text or not text.isprintable():
+    numbered = "Thirteen" in cast_of(show) and re.search(r"\b13\b", text)
+    if '"' in text or not text.isprintable() or numbered:
         return ""
     mentions = _mentions(text, show)
     if mentions is None:
