@@ -56,7 +56,7 @@ class TemplatesAuthor:
         """Give what the annotations support."""
         exchanges = templates.write(scene, self.seed)
         if not exchanges:
-            detail = "no annotation supports a question"
+            detail = templates.silence(scene)
             yield scene.reject("templates", "nothing-to-say", scene.id, detail)
         ids = [scene.instruction_id(ordinal) for ordinal in range(len(exchanges))]
         made = _Making(scene, templates.NAME, templates.wording_sha256(scene))

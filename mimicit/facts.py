@@ -94,13 +94,28 @@ def best_captions(scene: Scene, image: int = 0) -> list[str]:
 
 def tidy(text: str) -> str:
     """Mend a caption's white space, its first letter and its full stop, and nothing else."""
-    text = " ".join(text.split()).strip("\"' ")
+    text = _unquoted(" ".join(text.split()))
     text = re.sub(r"\s+([.,;:!?])", r"\1", text)
     text = text.rstrip(".") + "." if text.endswith("..") else text.rstrip(",;:- ")
     if text.isupper() and len(text) > 12:
         text = text.lower()
     text = text[:1].upper() + text[1:]
-    return text if not text or text[-1] in ".!?" else text + "."
+    return text if not text or text.rstrip('"')[-1:] in {".", "!", "?"} else text + "."
+
+
+_APOSTROPHE = re.compile(r"(?<=\w)'(?=\w)|(?<=s)'")
+"""What is no quotation mark."""
+
+
+def _unquoted(text: str) -> str:
+    """Take off quotation marks that stand around a whole text, and one that has no other."""
+    for mark in ('"', "'"):
+        start, end = text.startswith(mark), text.rstrip(". ").endswith(mark)
+        count = (text if mark == '"' else _APOSTROPHE.sub("", text)).count(mark)
+        if (start and end and count == 2) or (start != end and count == 1):
+            text = text.removeprefix(mark)
+            text = text[: text.rindex(mark)] if end else text
+    return text.strip() if text.strip("\"' ") else ""
 
 
 def things(scene: Scene, image: int = 0) -> list[Thing]:

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from mimicit import video
+from mimicit.boxes import FrameVerdict
 from mimicit.decoding import Decoder, Decoders
 from mimicit.errors import UsageError
 from mimicit.frames import (
@@ -193,7 +194,7 @@ class Footage:
         path = frame_path(folder, frame.sha256).relative_to(folder).as_posix()
         ref = ImageRef(name, str(folder), path, licence=clip.licence, origin=origin)
         content = f"{info.sha256} {frame.pts} {frame.time_base}"
-        judged = ImageInfo(
+        judged = FrameVerdict(
             id=name,
             sha256=frame.sha256,
             content=hashlib.sha256(content.encode()).hexdigest(),
@@ -202,6 +203,7 @@ class Footage:
             height=frame.height,
             format="JPEG",
             media_type="image/jpeg",
+            video_length=info.duration,
         )
         return ref, judged
 

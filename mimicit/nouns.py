@@ -43,6 +43,13 @@ _PLAIN = re.compile(r"\w+(?:[ '-]\w+)*")
 """Labels that are words; in others the library finds a syntax of its own, such as `a|b`."""
 
 
+_ENDS_LIKE_SEVERAL = re.compile(
+    r"(?!(?:bikinis|emus|kiwis|menus|taxis)$).*(?:ss|us|is)"
+    r"|abdomen|atlas|bias|canvas|christmas|corps|gas|lens|news|ramen|series|species|specimen"
+)
+"""Words for one thing in which the library sees several: "bus"."""
+
+
 @cache
 def _english() -> "inflect.engine":
     """Load the grammar when the first label needs it.
@@ -81,6 +88,16 @@ def many(label: str) -> str:
     if label.isupper():
         return f"{label}s"
     return str(_english().plural_noun(label)) if _PLAIN.fullmatch(label) else f"{label}s"
+
+
+@cache
+def single(label: str) -> str:
+    """Name one of what a label names several of: "dog" for "dogs"; "" where it names one."""
+    last = label.rpartition(" ")[2]
+    if last in MASS | PAIRS or _ENDS_LIKE_SEVERAL.fullmatch(last) or not _PLAIN.fullmatch(label):
+        return ""
+    found = _english().singular_noun(label)
+    return str(found) if found and found != label else ""
 
 
 def number(count: int) -> str:

@@ -1,6 +1,7 @@
 """Videos in a build: frames by time, each once, told honestly, and published as pictures."""
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import json
@@ -15,6 +16,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from unittest.mock import ANY
 
 import av
 import clips
@@ -24,7 +26,7 @@ from PIL import Image
 from test_decoding import Saboteur
 
 import mimicit
-from mimicit.annotations import Caption
+from mimicit.annotations import Annotation, Caption, Narration, Note, Segment
 from mimicit.config import BuildConfig, Endpoint, SourceConfig
 from mimicit.decoding import Decoder, Decoders
 from mimicit.frames import VideoTask, frame_path
@@ -167,6 +169,58 @@ def test_a_moment_after_the_end_is_told_and_a_scene_left_with_too_few_frames_is_
     fitted, told = only(open_media(few), few)
     assert fitted is None
     assert [r.reason for r in told] == ["after-the-end", "too-few-frames"]
+
+
+def said(root: Path, *annotations: Annotation) -> Scene:
+    return dataclasses.replace(scene(root, Uniform(2)), annotations=annotations)
+
+
+def test_what_is_told_of_times_after_the_end_is_cut_or_turned_away(
+    videos: Path, open_media: Opener
+) -> None:
+    within, over = Segment(0, 1.6, "It counts."), Segment(1, 90, "It counts on.")
+    late, stray = Segment(1.6, 3, "It ends."), Narration(90, "opens a box")
+    done, caption = Narration(1.5, "takes a box"), Caption("Numbers.")
+    asked = said(videos, within, over, late, done, stray, caption)
+    fitted, told = only(open_media(asked), asked)
+    assert fitted
+    assert fitted.annotations == (within, Segment(1, 1.6, "It counts on."), done, caption)
+    assert [(r.stage, r.reason, r.record) for r in told] == [("annotations", "bad-times", "v")] * 2
+    assert ["It ends." in told[0].detail, "opens a box" in told[1].detail] == [True, True]
+    assert "at 1.600 s" in told[0].detail
+
+
+def test_the_true_length_of_a_video_beats_a_stated_one_that_is_another(
+    videos: Path, open_media: Opener
+) -> None:
+    segments = Segment(0, 1, "It counts."), Segment(1, 2.1, "It counts on.")
+    wrong = said(videos, *segments, Note("duration", "600"))
+    fitted, told = only(open_media(wrong), wrong)
+    assert fitted
+    cut = segments[0], Segment(1, 1.6, "It counts on.")
+    assert fitted.annotations == (*cut, Note("duration", "1.6"))
+    assert [(r.reason, "600" in r.detail) for r in told] == [("bad-times", True)]
+    right = said(videos, *segments, Note("duration", "2.1"))  # the sound goes on for that long
+    assert only(open_media(right), right) == (
+        dataclasses.replace(right, images=ANY, clips=()),
+        [],
+    )
+
+
+def test_notes_beside_what_is_left_out_are_left_out_with_it(
+    videos: Path, open_media: Opener
+) -> None:
+    done = [Narration(time, f"takes {time}") for time in (0.5, 1.0, 9.0, 1.5)]
+    names = [Note("narrator", name) for name in "abca"]
+    asked = said(videos, *done, Note("start", "0"), *names)
+    fitted, told = only(open_media(asked), asked)
+    assert fitted
+    assert fitted.annotations == (
+        *(done[place] for place in (0, 1, 3)),
+        Note("start", "0"),
+        *(names[place] for place in (0, 1, 3)),
+    )
+    assert len(told) == 1
 
 
 def test_where_a_video_is_cut_off_the_nearest_frame_stands_in_and_says_so(

@@ -14,7 +14,16 @@ from typing import Any, cast
 import pytest
 
 from mimicit import prompts
-from mimicit.annotations import Annotation, Box, Difference, Note, Story, Utterance
+from mimicit.annotations import (
+    Annotation,
+    Box,
+    Difference,
+    Narration,
+    Note,
+    Segment,
+    Story,
+    Utterance,
+)
 from mimicit.checks import check
 from mimicit.config import BuildConfig, Endpoint, SourceConfig
 from mimicit.context_linker import LinkSpec
@@ -141,6 +150,29 @@ def test_the_order_of_records_changes_nothing(name: str, files: Path) -> None:
     for path in annotation_files(files):
         rewrite(path, lambda records: records[::-1])
     assert ids_of(scenes_of(name, files)) == before
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_what_happens_is_told_in_the_order_of_time_however_it_is_listed(
+    name: str, files: Path
+) -> None:
+    for path in annotation_files(files):
+        rewrite(path, lambda records: [turned(record) for record in records])
+    for scene in (item for item in scenes_of(name, files) if isinstance(item, Scene)):
+        starts = [a.start for a in scene.annotations if isinstance(a, Segment)]
+        times = [a.time for a in scene.annotations if isinstance(a, Narration)]
+        assert (starts, times) == (sorted(starts), sorted(times)), scene.id
+
+
+def turned(value: Any) -> Any:
+    """Turn every list of objects in a record round."""
+    if isinstance(value, dict):
+        return {key: turned(inside) for key, inside in value.items()}
+    if isinstance(value, tuple):  # a key of a table, and what stands there
+        return (value[0], turned(value[1]))
+    if isinstance(value, list) and all(isinstance(inside, dict) for inside in value):
+        return [turned(inside) for inside in reversed(value)]
+    return value
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from mimicit import templates
 from mimicit.annotations import (
     Box,
     Caption,
@@ -28,6 +29,7 @@ from mimicit.generators._line_keys import Line
 from mimicit.moments import At, Uniform
 from mimicit.pipeline import build
 from mimicit.schema import Rejection, Scene
+from mimicit.validate import find_problems
 
 PAGE = Path(__file__).parents[1] / "docs" / "bring_your_own.md"
 
@@ -61,7 +63,7 @@ VIDEO = {"video": "v.mp4"}
         ({"captions": [{"text": "A cat.", "image": 1}]}, Caption("A cat.", 1)),
         ({"boxes": [{"label": "cat", "bbox": [1, 2, 3, 4.5]}]}, Box("cat", 1, 2, 3, 4.5)),
         (
-            {"boxes": [{"label": "cat", "bbox": [8, 2, 9, 4], "image": 1}], "sizes": [[9, 9]] * 2},
+            {"boxes": [{"label": "cat", "bbox": [8, 2, 2, 4], "image": 1}], "sizes": [[9, 9]] * 2},
             Box("cat", 8, 2, 1, 4, image=1),
         ),
         (
@@ -163,6 +165,8 @@ def test_licence_and_language_are_the_lines_or_those_of_all(tmp_path: Path) -> N
         ({"id": 1, "image": "a.jpg", "captoin": []}, "malformed-record", "mean `captions`"),
         ({"id": 1, "image": "a.jpg", "Image": "b.jpg"}, "malformed-record", "mean `image`"),
         ({"id": 1, "image": "a.jpg", "qqq": 1}, "malformed-record", "there are: id, image,"),
+        ({"id": 1, "image": "a.jpg", "instances": []}, "malformed-record", "mean `boxes`"),
+        ({"id": 1, "image": "a.jpg", "objects": []}, "malformed-record", "mean `boxes`"),
         ({"id": 1, "image": "a.jpg", "frames": 3}, "malformed-record", "no video"),
         ({"id": 1, **VIDEO, "frames": 3, "times": [1]}, "malformed-record", "one of them"),
         ({"id": 1, **VIDEO, "frames": 0}, "malformed-record", "not 0"),
@@ -247,6 +251,8 @@ def test_an_item_that_is_wrong_is_told_and_the_rest_of_its_line_stays(
 def test_a_key_of_an_item_that_is_misspelt_is_told_what_was_meant(tmp_path: Path) -> None:
     _, (rejected,) = one(tmp_path, boxes=[{"label": "cat", "box": [1, 2, 3, 4]}])
     assert rejected.detail == "unknown key `box`; did you mean `bbox`?"
+    _, (rejected,) = one(tmp_path, boxes=[{"category": "cat", "bbox": [1, 2, 3, 4]}])
+    assert rejected.detail == "unknown key `category`; did you mean `label`?"
 
 
 def test_of_two_lines_with_one_id_one_stays_whichever_file_they_are_in(tmp_path: Path) -> None:
@@ -254,6 +260,164 @@ def test_of_two_lines_with_one_id_one_stays_whichever_file_they_are_in(tmp_path:
     scenes, (rejected,) = read(tmp_path, {"id": "1", "image": "a.jpg"}, name="b.jsonl")
     assert len(scenes) == 1
     assert (rejected.reason, rejected.scene_id) == ("duplicate-scene", "1")
+
+
+def test_what_happens_is_told_in_the_order_of_time_however_it_is_listed(tmp_path: Path) -> None:
+    said = [(3, 4, "It sits."), (0, 2, "It runs."), (3, 3.5, "It yawns.")]
+    segments = [{"start": start, "end": end, "text": text} for start, end, text in said]
+    done = [{"time": 5, "text": "cuts it"}, {"time": 1.5, "text": "takes a knife"}]
+    scene, rejected = one(tmp_path, **VIDEO, segments=segments, narrations=done)
+    assert scene.annotations == (
+        Segment(0, 2, "It runs."),
+        Segment(3, 4, "It sits."),
+        Segment(3, 3.5, "It yawns."),
+        Narration(1.5, "takes a knife"),
+        Narration(5, "cuts it"),
+    )
+    assert not rejected
+
+
+@pytest.mark.parametrize(
+    ("bboxes", "kept", "told"),
+    [
+        ([[0.2, 0.3, 0.5, 0.4], [0, 0, 1, 1]], 0, [("boxes", "parts of the picture?")]),
+        ([[0.2, 0.3, 0.5, 0.4], [8, 9, 20, 30]], 2, []),
+        ([[60, 40, 4.9, 8.5]], 1, []),
+        ([[60, 40, 5.5, 8]], 0, [("boxes 1", "[left, top, right, bottom]?")]),
+        ([[-2, 40, 5, 8]], 0, [("boxes 1", "[left, top, right, bottom]?")]),
+        ([[9, 9, 40, 5], [60, 40, 20, 8]], 1, [("boxes 2", "reaches over")]),
+        ([[9, 9, 40, 40], [50, 9, 60, 40]], 0, [("boxes 1", "is like"), ("boxes 2", "reaches")]),
+    ],
+)
+def test_boxes_of_another_form_are_turned_away_by_the_size_of_their_picture(
+    tmp_path: Path, bboxes: list[list[float]], kept: int, told: list[tuple[str, str]]
+) -> None:
+    boxes = [{"label": f"thing {n}", "bbox": bbox} for n, bbox in enumerate(bboxes)]
+    line = {"id": "x", "image": "a.png", "boxes": boxes, "captions": ["A grey field."]}
+    scenes, rejected = read(tmp_path, {**line, "sizes": [[64, 48]]})
+    assert [type(a) for a in scenes["x"].annotations] == [Caption] + [Box] * kept
+    assert [r.reason for r in rejected] == ["other-boxes"] * len(told)
+    assert [r.record.removeprefix("own.jsonl line 1, ") for r in rejected] == [w for w, _ in told]
+    assert all(words in r.detail for r, (_, words) in zip(rejected, told, strict=True))
+    Image.new("RGB", (64, 48), "grey").save(tmp_path / "a.png")
+    read(tmp_path, line)  # without the size, which the picture itself has
+    source = SourceConfig(name="jsonl", options={"root": str(tmp_path)})
+    counted = build(BuildConfig(sources=[source]), tmp_path / "out").rejected
+    assert counted == ({("annotations", "other-boxes"): len(told)} if told else {})
+
+
+def licences(scenes: dict[str, Scene]) -> dict[str, list[str]]:
+    return {
+        name: [*(ref.licence for ref in scene.images), *(clip.licence for clip in scene.clips)]
+        for name, scene in scenes.items()
+    }
+
+
+def test_a_licence_that_one_line_states_holds_for_that_picture_in_all_lines(
+    tmp_path: Path,
+) -> None:
+    lines: list[dict[str, Any]] = [
+        {"id": "a", "image": "p.jpg"},
+        {"id": "b", "image": "p.jpg", "licence": "CC-BY-4.0"},
+        {"id": "c", "images": ["p.jpg", "q.jpg"], "licence": " "},
+        {"id": "d", **VIDEO},
+        {"id": "e", **VIDEO, "licence": " CC-BY-4.0 "},
+    ]
+    scenes, rejected = read(tmp_path, *lines, licence="CC0-1.0")
+    assert not rejected
+    assert licences(scenes) == {
+        "a": ["CC-BY-4.0"],
+        "b": ["CC-BY-4.0"],
+        "c": ["CC-BY-4.0", "CC0-1.0"],
+        "d": ["CC-BY-4.0"],
+        "e": ["CC-BY-4.0"],
+    }
+
+
+def test_of_two_lines_that_state_two_licences_of_a_picture_one_stays(tmp_path: Path) -> None:
+    lines: list[dict[str, Any]] = [
+        {"id": "b", "images": ["q.jpg", "p.jpg"], "licence": "MIT"},
+        {"id": "a", "image": "p.jpg", "licence": "CC-BY-4.0"},
+        {"id": "c", "image": "q.jpg", "licence": "CC0-1.0"},
+        {"id": "a0", "image": "r.jpg", "licence": "MIT", "group": ""},
+        {"id": "r", "image": "r.jpg", "licence": "CC0-1.0"},
+    ]
+    scenes, rejected = read(tmp_path, *lines)
+    assert licences(scenes) == {"a": ["CC-BY-4.0"], "c": ["CC0-1.0"], "r": ["CC0-1.0"]}
+    told = next(r for r in rejected if r.reason == "licence-conflict")
+    assert (told.record, told.scene_id) == ("own.jsonl line 1", "b")
+    assert told.detail == (
+        "'p.jpg' is 'MIT' here, and 'CC-BY-4.0' in own.jsonl line 2, which stays"
+    )
+    assert [r.reason for r in rejected if r is not told] == ["malformed-record"]
+
+
+def test_one_picture_under_a_stated_and_a_default_licence_is_published(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48), "red").save(tmp_path / "a.png")
+    lines: list[dict[str, Any]] = [
+        {"id": "1", "image": "a.png", "captions": ["A red rectangle."], "licence": "CC-BY-4.0"},
+        {"id": "2", "image": "a.png", "captions": ["A field of red."]},
+    ]
+    read(tmp_path, *lines)
+    source = SourceConfig(name="jsonl", options={"root": str(tmp_path), "licence": "CC0-1.0"})
+    summary = build(BuildConfig(sources=[source]), tmp_path / "out")
+    assert (summary.scenes, summary.images, dict(summary.rejected)) == (2, 1, {})
+    assert find_problems(tmp_path / "out") == []
+
+
+def written(root: Path, **line: Any) -> list[str]:
+    """Write by rule about a line with a picture of 640 by 480 pixels."""
+    scene, _ = one(root, image="a.jpg", sizes=[[640, 480]], **line)
+    return [f"{e.instruction} {e.answer}" for e in templates.write(scene, 0)]
+
+
+def boxed(*labels: str) -> list[dict[str, Any]]:
+    return [
+        {"label": label, "bbox": [20 + 150 * n, 100, 100, 200]} for n, label in enumerate(labels)
+    ]
+
+
+def test_labels_are_spoken_of_as_words_for_one_thing(tmp_path: Path) -> None:
+    said = " ".join(written(tmp_path, boxes=boxed("Red Car", "buses", "people", "TV")))
+    assert "a red car" in said
+    assert "several buses" in said
+    assert "a group of people" in said
+    assert "a TV" in said
+    assert not re.search("Car|busess|buseses|peoples|tv", said)
+
+
+@pytest.mark.parametrize("label", ["n02084071", "HUMAN_FACE", "class 3"])
+def test_a_label_that_is_no_words_is_not_spoken_of_and_a_model_is_told(
+    tmp_path: Path, label: str
+) -> None:
+    said = written(tmp_path, boxes=boxed(label, "dog"))
+    assert said == written(tmp_path, boxes=boxed("", "dog"))
+    scene, _ = one(tmp_path, image="a.jpg", sizes=[[640, 480]], boxes=boxed(label))
+    assert [a.label for a in scene.annotations if isinstance(a, Box)] == [label]
+    assert templates.write(scene, 0) == []
+    assert "no words" in templates.silence(scene)
+
+
+def test_of_text_in_another_language_only_conversations_are_given(tmp_path: Path) -> None:
+    captions = ["Eine Katze liegt auf einem Bett."]
+    qa = [["Was liegt auf dem Bett?", "Eine Katze."]]
+    boxes = boxed("Katze")
+    assert written(tmp_path, language="de", captions=captions, boxes=boxes, qa=qa) == [
+        "Was liegt auf dem Bett? Eine Katze."
+    ]
+    assert written(tmp_path, language="de", captions=captions, boxes=boxes) == []
+    scene, _ = one(tmp_path, image="a.jpg", language="de", captions=captions)
+    assert "'de'" in templates.silence(scene)
+    assert "--teacher" in templates.silence(scene)
+    assert templates.wording_sha256(scene) == ""
+    assert written(tmp_path, language="eng", captions=captions)
+
+
+def test_a_bird_that_a_caption_names_is_not_named_again(tmp_path: Path) -> None:
+    for bird in ("robin", "sparrow", "blackbird", "woodpecker"):
+        said = written(tmp_path, captions=[f"A {bird} on a fence."], boxes=boxed("bird", "apple"))
+        assert any(bird in text and "apple" in text for text in said), "what is not named is added"
+        assert not any(bird in text and "a bird" in text for text in said)
 
 
 def test_notes_that_only_look_like_those_of_other_sources_do_no_harm(tmp_path: Path) -> None:

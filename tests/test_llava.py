@@ -13,10 +13,11 @@ from mimicit.annotations import Dialogue, Note
 from mimicit.config import BuildConfig, SourceConfig
 from mimicit.errors import SourceError, UsageError
 from mimicit.generators import open_source
+from mimicit.generators._coco_names import image_part
 from mimicit.generators._conversations import clean
-from mimicit.generators.llava import image_part
 from mimicit.pipeline import build
 from mimicit.schema import Rejection, Scene
+from mimicit.templates import write
 
 Messages = list[tuple[str, str]]
 
@@ -111,6 +112,40 @@ def test_official_files_say_which_kind_of_question_they_hold(
 def test_other_files_do_not(tmp_path: Path) -> None:
     ((scene,), _) = read(tmp_path, [record(TALK)], "llava_instruct_150k.json")
     assert [type(a) for a in scene.annotations] == [Dialogue]
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("Describe the following image.", "detail"),
+        ("Analyze the image in a comprehensive and detailed manner.", "detail"),
+        ("What do you see happening in this image?", "detail"),
+        ("What's happening in the scene?", "detail"),
+        ("What do you think is going on in this snapshot?", "detail"),
+        ("Can you elaborate on the elements of the picture provided?", "detail"),
+        ("Can you describe the main features of this image for me?", "detail"),
+        ("What are the key elements in this picture?", "detail"),
+        ("What is this photo about'?", "detail"),
+        ("Write a detailed description of the given image.", "detail"),
+        ("Explain the visual content of the image in great detail.", "detail"),
+        ("Give an elaborate explanation of the image you see", "detail"),
+        ("Clarify the contents of the displayed image with great detail", "detail"),
+        ("What is the main focus of the image?", "conversation"),
+        ("Describe the dog in the image.", "conversation"),
+        ("What is the man doing in the image?", "conversation"),
+        ("Give a description of the dog", "conversation"),
+    ],
+)
+def test_a_request_for_a_description_is_known_where_no_file_says_so(
+    tmp_path: Path, question: str, kind: str
+) -> None:
+    asked = [("human", f"<image>\n{question}"), ("gpt", "A cat.")]
+    ((scene,), _) = read(tmp_path, [record(asked)], "llava_instruct_150k.json")
+    assert [e.kind for e in write(scene, 0)] == [kind]
+    ((scene,), _) = read(tmp_path, [record([*asked, *TALK])], "llava_instruct_150k.json")
+    assert {e.kind for e in write(scene, 0)} == {"conversation"}
+    ((scene,), _) = read(tmp_path / "told", [record(asked)], "complex_reasoning_77k.json")
+    assert [e.kind for e in write(scene, 0)] == ["reasoning"]
 
 
 @pytest.mark.parametrize(

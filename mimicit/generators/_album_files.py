@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -10,6 +10,7 @@ from mimicit.records import numbered, plain, records, reject
 from mimicit.schema import Rejection
 
 Id = int | str
+Text = str | int | float | None
 T = TypeVar("T", bound=msgspec.Struct)
 
 FLICKR = {
@@ -33,9 +34,9 @@ class Photo(msgspec.Struct, gc=False):
 
     id: Id
     album_id: Id | None = None
-    title: str | None = None
-    text: str | None = None
-    tags: str | None = None
+    title: Text = None
+    text: Text = None
+    tags: Text = None
     license: Id | None = None
 
 
@@ -43,8 +44,8 @@ class Album(msgspec.Struct, gc=False):
     """An album of `albums`."""
 
     id: Id
-    title: str | None = None
-    description: str | None = None
+    title: Text = None
+    description: Text = None
 
 
 class Told(msgspec.Struct, gc=False):
@@ -70,8 +71,8 @@ class File(msgspec.Struct):
 
     images: list[msgspec.Raw]
     annotations: list[msgspec.Raw]
-    albums: list[msgspec.Raw] = []
-    licenses: list[msgspec.Raw] = []
+    albums: list[msgspec.Raw] | None = None
+    licenses: list[msgspec.Raw] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,23 @@ Line = tuple[str, Told]
 """A sentence, and what its record is called."""
 
 
+class Lost(NamedTuple):
+    """A sentence that cannot be read: what its record is called, and of what it is a part."""
+
+    record: str
+    story: str
+    album: str
+    photo: str
+
+
+class _Named(msgspec.Struct, gc=False):
+    """What may still be readable of a sentence that is not."""
+
+    story_id: object = None
+    album_id: object = None
+    photo_flickr_id: object = None
+
+
 def read_known(content: File, source: str) -> tuple[Known, list[Rejection]]:
     """Read all photographs, albums and licences; the smallest of several of one id stays."""
     refused: list[Rejection] = []
@@ -99,13 +117,13 @@ def read_known(content: File, source: str) -> tuple[Known, list[Rejection]]:
             refused.append(reject(source, "duplicate-image-id", f"{name}: {photo.id}", detail))
         else:
             photos[str(photo.id)] = photo
-    for name, album in _sorted(_named("album", content.albums), Album, source, refused):
+    for name, album in _sorted(_named("album", content.albums or []), Album, source, refused):
         if str(album.id) in albums:
             detail = "an album of this id stands there already"
             refused.append(reject(source, "duplicate-record", f"{name}: {album.id}", detail))
         else:
             albums[str(album.id)] = album
-    for _, licence in _sorted(_named("licence", content.licenses), Licence, source, refused):
+    for _, licence in _sorted(_named("licence", content.licenses or []), Licence, source, refused):
         licences.setdefault(str(licence.id), plain(licence.name))
     return Known(photos, albums, licences or FLICKR), refused
 
@@ -127,16 +145,32 @@ def _sorted(
     return sorted(found, key=lambda item: msgspec.json.encode(item[1]))
 
 
-def read_sentences(items: list[msgspec.Raw], source: str) -> Iterator[Line | Rejection]:
+def read_sentences(items: list[msgspec.Raw], source: str) -> Iterator[Line | Lost | Rejection]:
     """Read the sentences: each stands in a list of its own, or does not."""
-    decoded = records(_named("annotation", items), list[Told] | Told, source)  # type: ignore[arg-type]
-    for item in decoded:
+    for name, raw in _named("annotation", items):
+        (item,) = records([(name, raw)], list[Told] | Told, source)  # type: ignore[arg-type]
         if isinstance(item, Rejection):
             yield item
+            yield from _lost(name, raw)
             continue
-        name, content = item
+        content = item[1]
         told = content if isinstance(content, list) else [content]
         if not told:
             yield reject(source, "no-content", name, "an empty list")
         for one in told:
             yield name, one
+
+
+def _lost(name: str, raw: msgspec.Raw) -> Iterator[Lost]:
+    """Say of which stories a record was that cannot be read, as far as it still says so."""
+    try:
+        content = _NAMED.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return
+    for one in content if isinstance(content, list) else [content]:
+        if isinstance(one.story_id, int | str):
+            ids = (one.story_id, one.album_id, one.photo_flickr_id)
+            yield Lost(name, *(str(part) if isinstance(part, int | str) else "" for part in ids))
+
+
+_NAMED = msgspec.json.Decoder(list[_Named] | _Named, strict=False)

@@ -31,9 +31,9 @@ class Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     utterances: Raws = None
     conversations: Raws = None
     qa: Raws = None
-    notes: dict[str, str] | None = None
-    group: str | None = None
-    groups: list[str] | None = None
+    notes: dict[str, str | int | float] | None = None
+    group: str | int | None = None
+    groups: list[str | int] | None = None
     licence: str | None = None
     language: str | None = None
 
@@ -94,6 +94,17 @@ class UtteranceItem(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     object: str = ""
 
 
+_MEANT = {
+    "annotations": "boxes",
+    "category": "label",
+    "file": "image",
+    "instances": "boxes",
+    "name": "label",
+    "objects": "boxes",
+}
+"""Which key is meant by what other formats call it, where the two are not spelled alike."""
+
+
 class Unfit(Exception):  # noqa: N818  # caught where it is told: it carries a verdict
     """Something cannot be used; `reason` is short and countable."""
 
@@ -123,6 +134,7 @@ def hinted(error: str, kind: type[msgspec.Struct]) -> str:
     if not found:
         return error
     keys = kind.__struct_fields__
-    near = difflib.get_close_matches(found[1].lower(), keys, 1, 0.5)
+    known = [_MEANT[found[1]]] if _MEANT.get(found[1]) in keys else []
+    near = known or difflib.get_close_matches(found[1].lower(), keys, 1, 0.5)
     meant = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(keys)}"
     return f"unknown key `{found[1]}`; {meant}"

@@ -1,7 +1,8 @@
 """What each key of a line of one's own data becomes."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -18,6 +19,7 @@ from mimicit.annotations import (
     Story,
     Utterance,
 )
+from mimicit.boxes import cut_boxes
 from mimicit.generators._conversations import Problem, exchanges, pairs
 from mimicit.generators._line_keys import (
     BoxItem,
@@ -76,11 +78,7 @@ def _box(raw: msgspec.Raw, media: Media) -> Box:
     x, y, width, height = one.bbox
     if not (width > 0 and height > 0 and math.isfinite(x + y + width * height)):
         raise Unfit("empty-box", f"{list(one.bbox)} covers nothing")
-    whole = Box(_text(one.label, "no-label"), x, y, width, height, image=one.image)
-    box = whole.within(media.sizes[one.image]) if media.sizes else whole
-    if box is None:
-        raise Unfit("empty-box", f"{list(one.bbox)} covers nothing of the picture")
-    return box
+    return Box(_text(one.label, "no-label"), x, y, width, height, image=one.image)
 
 
 def _segment(raw: msgspec.Raw, media: Media) -> Segment:
@@ -139,35 +137,87 @@ _PARTS: dict[str, tuple[Callable[[msgspec.Raw, Media], Annotation], str]] = {
 }
 """What reads the items of a key, and why the second of two that say the same is left out."""
 
-_SPOKEN_FOR = frozenset({"duration", "evidence", "sentences"})
+_SPOKEN_FOR = frozenset({"duration", "evidence", "narrator", "sentences", "turn"})
 """Names of notes by which other sources say something that the templates know how to read."""
+
+LONGEST_KIND = 60
+"""Letters of a kind of question: it is a word or two, and is counted."""
 
 
 def annotations(line: Line, media: Media) -> Iterator[Annotation | Problem]:
     """Read all that a line says, kind by kind, and what of it has to be left out."""
     told = [] if bytes(line.story) == b"null" else [line.story]
     stories = [*told, *(line.stories or [])]
-    for key, (read, repeated) in _PARTS.items():
-        said: set[Annotation] = set()
+    for key in _PARTS:
         items = stories if key == "stories" else getattr(line, key) or []
-        for number, raw in enumerate(items, 1):
-            where = f"{key} {number}"
-            try:
-                one = read(raw, media)
-            except Unfit as problem:
-                yield problem.reason, where, problem.detail
-                continue
-            if _same(one) in said:
-                yield repeated, where, "the same stands there already"
-                continue
-            said.add(_same(one))
-            yield _named(one, number)
+        kept: dict[str, Annotation] = {}
+        for where, one in _items(key, items, media):
+            if isinstance(one, Unfit):
+                yield one.reason, where, one.detail
+            else:
+                kept[where] = one
+        yield from _boxes(kept, media) if key == "boxes" else _in_order(kept)
     yield from _dialogues(line)
-    for name, text in (line.notes or {}).items():
-        if plain(name) and plain(text):
-            yield _note(plain(name), plain(text))
+    yield from _notes(line)
+
+
+def _items(
+    key: str, items: Sequence[msgspec.Raw], media: Media
+) -> Iterator[tuple[str, Annotation | Unfit]]:
+    """Read the items of a key, each with its place there."""
+    read, repeated = _PARTS[key]
+    said: set[Annotation] = set()
+    for number, raw in enumerate(items, 1):
+        where = f"{key} {number}"
+        try:
+            one = read(raw, media)
+        except Unfit as problem:
+            yield where, problem
+            continue
+        if _same(one) in said:
+            yield where, Unfit(repeated, "the same stands there already")
+            continue
+        said.add(_same(one))
+        yield where, one
+
+
+def _in_order(kept: Mapping[str, Annotation]) -> Iterator[Annotation]:
+    """Put what happens in a video in the order of time, and give each story an id of its own."""
+    times_given: Counter[str] = Counter()
+    for where, one in sorted(kept.items(), key=lambda item: _begins(item[1])):
+        if isinstance(one, Story):
+            name = one.id or where.rpartition(" ")[2]
+            times_given[name] += 1
+            again = f" {times_given[name]}" if times_given[name] > 1 else ""
+            yield replace(one, id=f"{name}{again}")
         else:
-            yield "empty-sentence", f"notes {name!r}", "a note without a name or a text"
+            yield one
+
+
+def _begins(one: Annotation) -> float:
+    if isinstance(one, Segment):
+        return one.start
+    return one.time if isinstance(one, Narration) else 0.0
+
+
+def _boxes(kept: Mapping[str, Annotation], media: Media) -> Iterator[Annotation | Problem]:
+    """Cut boxes to the sizes that a line states, and turn away those of another form."""
+    boxes = {where: one for where, one in kept.items() if isinstance(one, Box)}
+    first = next(iter(boxes.values()), None)
+    if first and all(max(b.x, b.y, b.width, b.height) <= 1 for b in boxes.values()):
+        numbers = [first.x, first.y, first.width, first.height]
+        detail = f"{first.label!r} {numbers}: parts of the picture? pixels are meant"
+        yield "other-boxes", "boxes", detail
+        return
+    made: dict[str, Box | tuple[str, str]] = dict(boxes)
+    for image, size in enumerate(media.sizes):
+        names = [where for where, box in boxes.items() if box.image == image]
+        made |= zip(names, cut_boxes([boxes[name] for name in names], size), strict=True)
+    for where, one in made.items():
+        if isinstance(one, Box):
+            yield one
+        else:
+            yield one[0], where, one[1]
 
 
 def _same(one: Annotation) -> Annotation:
@@ -175,10 +225,6 @@ def _same(one: Annotation) -> Annotation:
     if isinstance(one, Box | Story | Dialogue):
         return one
     return replace(one, text=one.text.casefold().rstrip(". "))
-
-
-def _named(one: Annotation, number: int) -> Annotation:
-    return replace(one, id=str(number)) if isinstance(one, Story) and not one.id else one
 
 
 def _dialogues(line: Line) -> Iterator[Annotation | Problem]:
@@ -197,6 +243,19 @@ def _dialogues(line: Line) -> Iterator[Annotation | Problem]:
     yield from ((reason, f"qa, {where}", said) for reason, where, said in problems)
     if asked and asked != kept:
         yield Dialogue(tuple(asked))
+
+
+def _notes(line: Line) -> Iterator[Note | Problem]:
+    for key, value in (line.notes or {}).items():
+        name, where = plain(key), f"notes {key!r}"
+        text = f"{value:.12g}" if isinstance(value, float) else plain(str(value))
+        if not (name and text):
+            yield "empty-sentence", where, "a note without a name or a text"
+        elif name == "kind" and len(text) > LONGEST_KIND:
+            detail = f"{len(text):,} letters; a kind is a word or two, such as `count`"
+            yield "malformed-record", where, detail
+        else:
+            yield _note(name, text)
 
 
 def _note(name: str, text: str) -> Note:

@@ -13,6 +13,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -140,7 +141,7 @@ def append_pairs(path: Path, pairs: Iterable[Pair]) -> None:
         UsageError: it cannot be written.
     """
     lines = "".join(json.dumps(pair._asdict()) + "\n" for pair in pairs).encode()
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = _aside(path, os.getpid())
     try:
         there = path.read_bytes() if path.exists() else b""
         if there and not there.endswith(b"\n"):
@@ -174,19 +175,70 @@ def frozen_pairs(
         SourceError: the file is not one of pairs.
         UsageError: it has to be written, and cannot be.
     """
-    known, refused = read_pairs(path, source) if path.exists() else ([], [])
-    paired = {photo for pair in known for photo in pair[:2]}
+    _sweep(path)
+    known, refused = _there(path, source)
+    paired = _paired(known)
     ids = sorted(photographs)
     lonely = [photo for photo in ids if photo not in paired]
-    new: set[Pair] = set()
-    if lonely:
-        for photo, other in choose_pairs(ids, text, lonely):
-            if other is None:
-                detail = "no other photograph has a word in common with it"
-                refused.append(reject(source, "no-pair", photo, detail, photo))
-            else:
-                new.add(Pair(*sorted((photo, other))))
-    pairs = grouped([*known, *sorted(new)])
-    if new:
-        append_pairs(path, pairs[len(known) :])
-    return sorted(pairs), refused
+    chosen: dict[str, Pair] = {}
+    alone: list[Rejection] = []
+    for photo, other in choose_pairs(ids, text, lonely) if lonely else ():
+        if other is None:
+            detail = "no other photograph has a word in common with it"
+            alone.append(reject(source, "no-pair", photo, detail, photo))
+        else:
+            chosen[photo] = Pair(*sorted((photo, other)))
+    pairs = grouped(known)
+    if chosen:
+        with _locked(path.parent):  # another build may have found pairs of its own meanwhile
+            known, refused = _there(path, source)
+            paired = _paired(known)
+            new = {pair for photo, pair in chosen.items() if photo not in paired}
+            pairs = grouped([*known, *sorted(new)])
+            if new:
+                append_pairs(path, pairs[len(known) :])
+    return sorted(pairs), refused + alone
+
+
+def _there(path: Path, source: str) -> tuple[list[Pair], list[Rejection]]:
+    return read_pairs(path, source) if path.exists() else ([], [])
+
+
+def _paired(pairs: Iterable[Pair]) -> set[str]:
+    return {photo for pair in pairs for photo in pair[:2]}
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Let one build after the other change a folder; False where that cannot be had."""
+    handle = None
+    try:
+        import fcntl  # noqa: PLC0415  # not on Windows
+
+        handle = os.open(folder, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except (ImportError, OSError):
+        if handle is not None:
+            os.close(handle)
+        handle = None
+    try:
+        yield handle is not None
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what builds that were killed have left beside the file."""
+    name = re.compile(rf"{re.escape(_aside(path, '').name)}\d+")
+    with contextlib.suppress(OSError):
+        left = [found for found in path.parent.iterdir() if name.fullmatch(found.name)]
+        if not left:
+            return
+        with _locked(path.parent) as alone:
+            for found in left if alone else ():
+                found.unlink(missing_ok=True)
+
+
+def _aside(path: Path, who: object) -> Path:
+    return path.with_name(f".{path.name}.{who}")

@@ -24,9 +24,6 @@ from mimicit.schema import Rejection, Scene
 FOLDERS = ("full_scale", "v2/full_scale", "v1/full_scale", "clips", "v2/clips", "videos", "")
 """Where Ego4D's downloader puts videos."""
 
-NEAR = 1.0
-"""Seconds within which two narrators who use the same words tell of the same action."""
-
 
 @generator(
     prefix="E4D",
@@ -166,25 +163,17 @@ def _annotations(inside: Sequence[Told], start: int, end: int) -> tuple[Narratio
 
 
 def _without_repeats(video_id: str, told: list[Told]) -> Iterator[Told | Rejection]:
-    """Leave out what is told twice, by one narrator at one time or by two at about the same."""
-    kept: dict[tuple[str, str], list[Told]] = {}
+    """Leave out what a narrator tells twice of one time.
+
+    What another narrator tells too stays: without it, what one of them tells would have gaps, and
+    what comes after what would not be known.
+    """
+    kept: dict[tuple[str, float, str, str], Told] = {}
     for one in sorted(told, key=lambda one: (one.narrator, one.order)):
-        same = kept.setdefault(one.words, [])
         time = one.narration.time
-        twin = next(
-            (
-                other
-                for other in same
-                if other.narration.time == time
-                or (other.narrator != one.narrator and abs(other.narration.time - time) <= NEAR)
-            ),
-            None,
-        )
-        if twin:
-            detail = (
-                f"told already at {twin.narration.time} s ({twin.record}): {one.narration.text}"
-            )
-            yield reject(NAME, "duplicate-narration", one.record, detail, video_id)
+        twin = kept.setdefault((one.narrator, time, *one.words), one)
+        if twin is one:
+            yield one
             continue
-        same.append(one)
-        yield one
+        detail = f"told already at {time} s ({twin.record}): {one.narration.text}"
+        yield reject(NAME, "duplicate-narration", one.record, detail, video_id)

@@ -14,6 +14,7 @@ import msgspec
 from mimicit.errors import SourceError, UsageError
 from mimicit.generators import generator
 from mimicit.generators._line_keys import Line, Unfit, hinted
+from mimicit.generators._line_licences import Licences
 from mimicit.generators._lines import Media, annotations
 from mimicit.generators._table_files import Columns
 from mimicit.generators._tables import rows
@@ -29,6 +30,9 @@ NAME = "jsonl"
 _LINE = msgspec.json.Decoder(Line)
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
 _SHOWN = 80
+
+_Found = tuple[str, bytes, str]
+"""A line that was read: its scene's id, its text and its name in what users are told."""
 
 
 @generator(
@@ -106,8 +110,8 @@ class Jsonl:
 
     def _lines(self) -> Iterator[Scene | Rejection]:
         paths, home = self._files()
-        maker = _Maker(self, str(home), licence_of(home, self.licence))
-        found: list[tuple[str, bytes, str]] = []
+        maker = _Maker(self, str(home), Licences(licence_of(home, self.licence)))
+        found: list[_Found] = []
         refused: list[Rejection] = []
         for path in paths:
             for number, text in read_lines(path):
@@ -117,6 +121,9 @@ class Jsonl:
                     refused.append(line)
                 else:
                     found.append((escape_id(str(line.id)), text, name))
+        if not found and not refused:
+            names = ", ".join(repr(str(path)) for path in paths)
+            raise SourceError(f"nothing stands in {names}: write one object a line")
         found.sort()
         return Counted(_walk(found, refused, maker), len(found))
 
@@ -147,17 +154,20 @@ def _decoded(name: str, text: bytes) -> Line | Rejection:
         line = _LINE.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         shown = text[:_SHOWN].decode(errors="replace").strip()
-        detail = f"{hinted(str(error), Line)}: {shown}"
-        return reject(NAME, "malformed-record", name, detail)
+        why = hinted(str(error), Line)
+        if not shown.startswith("{") or "truncated" in why:  # a list, or an object over many lines
+            why += "; write one object a line"
+        return reject(NAME, "malformed-record", name, f"{why}: {shown}")
     if not str(line.id).strip():
         return reject(NAME, "no-image-id", name, "its id is empty")
     return line
 
 
 def _walk(
-    found: list[tuple[str, bytes, str]], refused: list[Rejection], maker: "_Maker"
+    found: list[_Found], refused: list[Rejection], maker: "_Maker"
 ) -> Iterator[Scene | Rejection]:
     yield from refused
+    kept: list[_Found] = []
     last = "", ""
     for scene_id, text, name in found:
         if scene_id == last[0]:
@@ -165,6 +175,13 @@ def _walk(
             yield reject(NAME, "duplicate-scene", name, detail, scene_id)
             continue
         last = scene_id, name
+        try:
+            maker.settle_licence(name, _LINE.decode(text))
+        except Unfit as problem:
+            yield reject(NAME, problem.reason, name, problem.detail, scene_id)
+        else:
+            kept.append((scene_id, text, name))
+    for scene_id, text, name in kept:
         yield from maker.scene(scene_id, name, _LINE.decode(text))
 
 
@@ -174,14 +191,23 @@ class _Maker:
 
     options: Jsonl
     home: str
-    licence: str
+    licences: Licences
+
+    def settle_licence(self, name: str, line: Line) -> None:
+        """Note the licence that a line states of its pictures and its video.
+
+        Raises:
+            Unfit: another line states another one, or the line cannot be used at all.
+        """
+        if line.licence and line.licence.strip():
+            images, clips, _, _ = self._parts(line)
+            paths = [*(ref.name for ref in images), *(clip.name for clip in clips)]
+            self.licences.state(name, line.licence, paths)
 
     def scene(self, scene_id: str, name: str, line: Line) -> Iterator[Scene | Rejection]:
         """Make the scene of one line, after what of it cannot be used."""
         try:
-            images, clips = self._pictures(line), self._clips(line)
-            groups = _groups(line)
-            language = self._language(line)
+            images, clips, groups, language = self._parts(line)
         except Unfit as problem:
             yield reject(NAME, problem.reason, name, problem.detail, scene_id)
             return
@@ -203,6 +229,16 @@ class _Maker:
             clips=clips,
         )
 
+    def _parts(
+        self, line: Line
+    ) -> tuple[tuple[ImageRef, ...], tuple[Clip, ...], tuple[str, ...], str]:
+        """Read all of a line but what it says.
+
+        Raises:
+            Unfit: some of it is not right.
+        """
+        return self._pictures(line), self._clips(line), _groups(line), self._language(line)
+
     def _id(self, path: str) -> str:
         return f"{self.options.prefix}_IMG_{escape_id(path)}"
 
@@ -211,9 +247,6 @@ class _Maker:
         if not _LANGUAGE.fullmatch(language):
             raise Unfit("malformed-record", f"language {language!r} is no code such as en")
         return language
-
-    def _licence(self, line: Line) -> str:
-        return " ".join((line.licence or self.licence).split())
 
     def _pictures(self, line: Line) -> tuple[ImageRef, ...]:
         paths = _paths(line)
@@ -224,7 +257,7 @@ class _Maker:
             if min(size) < 1:
                 raise Unfit("malformed-record", f"{list(size)} is no size of a picture")
         return tuple(
-            ImageRef(self._id(path), self.home, path, size, self._licence(line))
+            ImageRef(self._id(path), self.home, path, size, self.licences.of(path))
             for path, size in zip(paths, sizes, strict=True)
         )
 
@@ -248,7 +281,7 @@ class _Maker:
             root=self.home,
             name=line.video,
             sampler=sampler,
-            licence=self._licence(line),
+            licence=self.licences.of(line.video),
         )
         return (clip,)
 
@@ -269,7 +302,8 @@ def _paths(line: Line) -> list[str]:
 
 def _groups(line: Line) -> tuple[str, ...]:
     """Say what a line belongs to: its groups, else its first picture or its video."""
-    named = [*([line.group] if line.group is not None else []), *(line.groups or [])]
+    given = [*([line.group] if line.group is not None else []), *(line.groups or [])]
+    named = [str(name) for name in given]
     if not all(name.strip() for name in named):
         raise Unfit("malformed-record", "a group without a name")
     media = [*_paths(line), *([line.video] if line.video else [])]

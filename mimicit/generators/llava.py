@@ -5,7 +5,6 @@ under its id. What tells them apart is what is said in them.
 """
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +14,9 @@ import msgspec
 from mimicit.annotations import Annotation, Dialogue, Note
 from mimicit.errors import SourceError, UsageError
 from mimicit.generators import generator
+from mimicit.generators._coco_names import image_part, is_coco
 from mimicit.generators._conversations import pairs
 from mimicit.media_files import licence_of
-from mimicit.names import escape_id
 from mimicit.progress import Counted
 from mimicit.records import digest, numbered, read_file, records, reject
 from mimicit.schema import ImageRef, Rejection, Scene
@@ -33,12 +32,6 @@ KINDS = {
 
 FOLDERS = ("images", "train2017", "val2017", "")
 """Where the photographs may be, below the directory; the first that has one counts."""
-
-_COCO = re.compile(
-    r"(?:(?:coco/)?(?:images/)?(?:train|val|test)20\d\d/)?"
-    r"(?:COCO_(?:train|val|test)20\d\d_)?(\d{12})\.jpg"
-)
-_DIGITS = 12
 
 
 class _Record(msgspec.Struct, gc=False):
@@ -61,20 +54,6 @@ class _Read:
     @property
     def order(self) -> tuple[str, str, bytes]:
         return self.scene_id, self.file, bytes(self.raw)
-
-
-def image_part(name: str) -> str:
-    """Spell a photograph's name for ids: the twelve digits of COCO's, else the path, escaped.
-
-    `COCO_val2014_000000525439.jpg` and `000000525439.jpg` are one photograph of COCO.
-    """
-    coco = _COCO.fullmatch(name)
-    if coco:
-        return coco[1]
-    text = escape_id(name)
-    # what only looks like COCO's digits is told apart by an escaped first letter
-    plain = len(text) == _DIGITS and text.isdigit()
-    return f"~{ord(text[0]):x}~{text[1:]}" if plain else text
 
 
 @generator(
@@ -166,7 +145,7 @@ class _Photographs:
         Whether the name stays below the directory is judged where it is opened.
         """
         part = image_part(name)
-        newer = [f"{part}.jpg"] if _COCO.fullmatch(name) else []
+        newer = [f"{part}.jpg"] if is_coco(name) else []
         places = [
             (root, folder + spelled)
             for spelled in dict.fromkeys([name, *newer])

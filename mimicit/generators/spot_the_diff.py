@@ -165,7 +165,7 @@ def _scene(said: _Said, kept: list[Difference], files: MediaFiles, licence: str)
     pair = _pair_id(said)
     stems = (said.pair, f"{said.pair}_2")
     images = tuple(
-        ImageRef(f"SD_IMG_{pair}_{number}", files.root, files.find(stem), licence=licence)
+        ImageRef(f"SD_IMG_{pair}_{number}", *files.place(stem), licence=licence)
         for number, stem in enumerate(stems, 1)
     )
     return Scene(

@@ -19,7 +19,9 @@ from mimicit.generators._album_files import (
     File,
     Known,
     Line,
+    Lost,
     Photo,
+    Text,
     Told,
     read_known,
     read_sentences,
@@ -78,14 +80,14 @@ class VisualStorytelling:
         licence = licence_of(media, self.licence)
         content = read_file(path, File, "in VIST's layout, with `images` and `annotations`")
         known, refused = read_known(content, NAME)
-        stories: dict[str, list[Line]] = {}
+        stories = _Stories(known)
         for item in read_sentences(content.annotations, NAME):
             if isinstance(item, Rejection):
                 refused.append(item)
             else:
-                stories.setdefault(_scene_id(item[1], known), []).append(item)
-        found = _walk(stories, known, refused, _Pictures(files, licence, known))
-        return Counted(found, len(stories))
+                stories.add(item)
+        found = _walk(stories, refused, _Pictures(files, licence, known))
+        return Counted(found, len(stories.told))
 
     def _annotation_file(self) -> Path:
         if self.annotations:
@@ -130,6 +132,41 @@ class _Pictures:
         )
 
 
+class _Stories:
+    """The sentences of stories, by the ids of their scenes, and which could not be read."""
+
+    def __init__(self, known: Known) -> None:
+        self.known = known
+        self.told: dict[str, list[Line]] = {}
+        self._lost: dict[tuple[str, str], list[str]] = {}
+        self._first: set[int] = set()
+
+    def add(self, item: Line | Lost) -> None:
+        """Put a sentence to its story."""
+        if isinstance(item, Lost):
+            album = item.album or self._album_of(item.photo)
+            record = f"{item.record}: photograph {item.photo}" if item.photo else item.record
+            self._lost.setdefault((item.story, album), []).append(record)
+        else:
+            self.told.setdefault(_scene_id(item[1], self.known), []).append(item)
+            self._first.add(item[1].worker_arranged_photo_order)
+
+    def lost(self, told: Told) -> list[str]:
+        """Name the records of a sentence's story that cannot be read."""
+        story, album = str(told.story_id), _album(told, self.known)
+        # one that names no album either is of each story of that id
+        return sorted({*self._lost.get((story, album), []), *self._lost.get((story, ""), [])})
+
+    @property
+    def first(self) -> int:
+        """The place of a story's first sentence: some count from 1."""
+        return 0 if 0 in self._first else 1
+
+    def _album_of(self, photo: str) -> str:
+        known = self.known.photos.get(photo)
+        return str((known and known.album_id) or "")
+
+
 def _scene_id(told: Told, known: Known) -> str:
     """Name a story by its album and its own id; "_" stands between them and nowhere else."""
     return f"{_part(_album(told, known))}_{_part(str(told.story_id))}"
@@ -145,32 +182,47 @@ def _album(told: Told, known: Known) -> str:
 
 
 def _walk(
-    stories: dict[str, list[Line]], known: Known, refused: list[Rejection], pictures: _Pictures
+    stories: _Stories, refused: list[Rejection], pictures: _Pictures
 ) -> Iterator[Scene | Rejection]:
     yield from sorted(refused, key=lambda item: (item.record, item.detail))
     seen: dict[tuple[tuple[str, str], ...], str] = {}
-    for scene_id in sorted(stories):
+    for scene_id in sorted(stories.told):
         told: list[Told] = []
-        for item in _usable(scene_id, stories[scene_id], known):
-            if isinstance(item, Rejection):
-                yield item
-            else:
+        missing = stories.lost(stories.told[scene_id][0][1])
+        for item in _usable(scene_id, stories.told[scene_id], stories.known):
+            if isinstance(item, Told):
                 told.append(item)
-        if not told:
-            yield reject(NAME, "no-sentence", scene_id, "no sentence is left of it", scene_id)
-            continue
-        places = [one.worker_arranged_photo_order for one in told]
-        if len(set(places)) < len(places):
-            detail = f"two photographs have one place in it: {places}"
-            yield reject(NAME, "unclear-order", scene_id, detail, scene_id)
-            continue
+                continue
+            yield item
+            if item.reason != "duplicate-record":
+                missing.append(item.record)
+        reason, detail = _problem(told, missing, stories.first)
         content = tuple((str(one.photo_flickr_id), _sentence(one)) for one in told)
-        if content in seen:
-            detail = f"told word for word in {seen[content]}"
-            yield reject(NAME, "duplicate-story", scene_id, detail, scene_id)
-            continue
-        seen[content] = scene_id
-        yield _scene(scene_id, told, known, pictures)
+        if not reason and content in seen:
+            reason, detail = "duplicate-story", f"told word for word in {seen[content]}"
+        if reason:
+            yield reject(NAME, reason, scene_id, detail, scene_id)
+        else:
+            seen[content] = scene_id
+            yield _scene(scene_id, told, stories.known, pictures)
+
+
+def _problem(told: list[Told], missing: list[str], first: int) -> tuple[str, str]:
+    """Say why a story is left out, a reason and words; or ("", "")."""
+    if not told:
+        return "no-sentence", "no sentence is left of it"
+    places = [one.worker_arranged_photo_order for one in told]
+    if len(set(places)) < len(places):
+        return "unclear-order", f"two photographs have one place in it: {places}"
+    gaps: list[str] = []
+    for place in places:
+        if place > first:
+            gaps.append(
+                f"place {first}" if place == first + 1 else f"places {first} to {place - 1}"
+            )
+        first = place + 1
+    lost = ", ".join([*gaps, *missing])
+    return ("incomplete-story", f"a sentence of it is missing: {lost}") if lost else ("", "")
 
 
 def _usable(scene_id: str, lines: list[Line], known: Known) -> Iterator[Told | Rejection]:
@@ -225,13 +277,13 @@ def _scene(scene_id: str, told: list[Told], known: Known, pictures: _Pictures) -
 
 def _notes(album: Album | None, photos: list[Photo]) -> Iterator[Note]:
     """Give what is known of an album and its photographs, without the mark-up of the web."""
-    said: list[tuple[str, str | None, int | None]] = []
+    said: list[tuple[str, Text, int | None]] = []
     if album:
         said += [("album", album.title, None), ("album description", album.description, None)]
     for place, photo in enumerate(photos):
         said += [("title", photo.title, place), ("description", photo.text, place)]
         said += [("tags", photo.tags, place)]
     for name, raw, image in said:
-        text = plain(html.unescape(re.sub(r"<[^<>]*>", " ", raw or "")))
+        text = plain(html.unescape(re.sub(r"<[^<>]*>", " ", "" if raw is None else str(raw))))
         if text:
             yield Note(name, text, image)

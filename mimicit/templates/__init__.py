@@ -19,6 +19,7 @@ from mimicit.annotations import (
 )
 from mimicit.schema import Exchange, Scene
 from mimicit.templates import (
+    _labels,
     dialogues,
     differences,
     narrations,
@@ -52,8 +53,22 @@ Captions and boxes of several pictures are for `pairs`.
 """
 
 
+SILENCES: dict[str, Callable[[Scene], str]] = {
+    "segments": segments.silence,
+    "narrations": narrations.silence,
+    "differences": differences.silence,
+}
+"""What says why nothing is written about a scene, for templates that can."""
+
+
+ENGLISH = frozenset({"en", "eng"})
+"""Languages that templates ask in."""
+
+
 def _writer(scene: Scene) -> str:
     kinds = {type(annotation) for annotation in scene.annotations}
+    if scene.language not in ENGLISH:
+        return "dialogues"  # whose words are all its own
     name = next(name for name, (kind, _) in WRITERS.items() if kind is None or kind in kinds)
     several = len(scene.images) > 1 and not kinds.isdisjoint({Caption, Box})
     return "pairs" if name == "pictures" and several else name
@@ -62,12 +77,32 @@ def _writer(scene: Scene) -> str:
 def write(scene: Scene, seed: int) -> list[Exchange]:
     """Write all exchanges that a scene's annotations support, in a fixed order of kinds.
 
+    Of text that is not English only conversations are given, as they are.
+
     Args:
         scene: A scene whose pictures have been judged.
         seed: Varies the wording and the choice among things that could be asked.
     """
     _, writer = WRITERS[_writer(scene)]
-    return list(writer(scene, Choice(seed, scene)))
+    return list(writer(_labels.said(scene), Choice(seed, scene)))
+
+
+def silence(scene: Scene) -> str:
+    """Say why nothing is written about a scene."""
+    if not scene.annotations:
+        return (
+            "it has no description, and templates do not see; a model that does can be asked: "
+            "--teacher openai"
+        )
+    if scene.language not in ENGLISH:
+        return (
+            f"its language is {scene.language!r}, and templates ask in English; a model can be "
+            "asked: --teacher openai"
+        )
+    if not _labels.said(scene).annotations:
+        return "its labels are no words that can be said"
+    say = SILENCES.get(_writer(scene))
+    return say(scene) if say else "no annotation supports a question"
 
 
 def wording_sha256(scene: Scene) -> str:

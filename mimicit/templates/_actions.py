@@ -8,6 +8,7 @@ Here they are read word by word; what does not fit into a simple pattern of Engl
 from dataclasses import dataclass, field
 
 from mimicit.templates._verbs import Grammar
+from mimicit.templates._whose import nobody_else, pronouns_are_sure
 from mimicit.templates._words import persons, without_start
 
 
@@ -70,7 +71,10 @@ class _Reader:
         self._grammar = grammar
         self._sets = grammar.words
         self._wearer = wearer
-        self._words = persons(without_start(words), grammar, wearer=wearer) or []
+        given = without_start(words)
+        self._alone = nobody_else(given, grammar)
+        sure = not wearer or pronouns_are_sure(given, grammar)
+        self._words = (persons(given, grammar, wearer=wearer) or []) if sure else []
         self._at = 0
         self._out: list[str] = []
         self._verbs: list[int] = []
@@ -150,6 +154,10 @@ class _Reader:
             if word in self._sets["adverbs"]:
                 self._take()
                 continue
+            if word in self._sets["directions"] and self._is_last(1) and self._next(1) != "of":
+                if not self._direct():
+                    return False
+                continue
             if word == "and":
                 step = self._join
             elif word in links:
@@ -159,6 +167,22 @@ class _Reader:
             if not step():
                 return False
         return self._is_whole(verb, begun, thing=self._thing, placed=self._placed)
+
+    def _is_last(self, ahead: int) -> bool:
+        """Tell whether what a word belongs to is over when it comes."""
+        links = self._sets["prepositions"] | self._sets["joined_prepositions"]
+        return self._next(ahead) in links | self._sets["adverbs"] | {"and", ""}
+
+    def _direct(self) -> bool:
+        """Take a word that says where to, as "left" and "upstairs" do."""
+        if self._opening and self._led:
+            if self._next() in {"left", "right"}:
+                self._out.append("the")
+            elif self._out[-1] != "from":
+                return False
+        self._take()
+        self._placed, self._opening, self._led = True, False, False
+        return True
 
     def _join(self) -> bool:
         """Take the "and" between two things."""
@@ -210,22 +234,45 @@ class _Reader:
         bare = self._out[-1] in {"in", "into"} and {word, following} & self._sets["bare"]
         if given or bare or word[0].isdigit():
             return True
-        noun = following if word in {"left", "right"} else word
-        if noun in self._sets["body"]:
-            self._out.append("your")
-            return self._wearer
+        sided = word in {"left", "right"}
+        noun = following if sided else word
+        if noun in self._sets["body"] or noun in self._grammar.own:
+            return self._begin_body(noun, self._next(2 if sided else 1))
         self._out.append("a" if word in self._sets["people"] else "the")
-        return True
+        return not (word in self._sets["adjectives"] and self._is_last(1))
+
+    def _begin_body(self, noun: str, following: str) -> bool:
+        """Write whose hand it is; tell whether that is sure."""
+        verb = self._out[self._verbs[-1]]
+        if following == "of":
+            self._out.append("the")
+            return True
+        if verb == "shake" and noun == "hands" and following == "with":
+            return True
+        self._out.append("your")
+        return self._wearer and self._is_own(noun)
+
+    def _is_own(self, noun: str) -> bool:
+        """Tell whether a part of a body is surely the wearer's."""
+        verb = self._out[self._verbs[-1]]
+        if noun in self._grammar.own:
+            return self._alone and verb in self._grammar.own[noun].split()
+        return self._alone or (self._led and "with" in self._out[-2:])
 
     def _after_article(self, article: str, following: str) -> bool:
         """Tell whether an article has a thing after it; the wearer's own hand is "your hand"."""
         wrong = self._sets["prepositions"] | self._sets["determiners"] - {"two", "three", "few"}
         if not following or following in wrong:
             return False
-        noun = self._next(2) if following in {"left", "right"} else following
-        if self._wearer and article == "the" and noun in self._sets["body"]:
-            self._words[self._at] = "your"
-        return True
+        sided = following in {"left", "right"}
+        noun, after = (self._next(2), self._next(3)) if sided else (following, self._next(2))
+        part = noun in self._sets["body"] or noun in self._grammar.own
+        if self._wearer and article == "the" and part and after != "of":
+            if self._is_own(noun):
+                self._words[self._at] = "your"
+            elif not self._alone:
+                return False
+        return not (following in self._sets["adjectives"] and self._is_last(2))
 
     def _is_whole(self, verb: str, begun: int, *, thing: bool, placed: bool) -> bool:
         """Tell whether a verb has what it needs, and nothing hangs at the end."""
@@ -242,7 +289,8 @@ class _Reader:
         last = self._out[-1]
         if last in self._sets["articles"] | {"your", "some", "more", "another"}:
             return False
-        if last not in self._sets["prepositions"] | self._sets["joined_prepositions"]:
+        links = self._sets["prepositions"] | self._sets["joined_prepositions"]
+        if last not in links or last in self._sets["directions"]:
             return True
         if last not in {"on", "off", "over", "in", "around", "through"}:
             return False

@@ -1,87 +1,27 @@
 """Sentences that were typed in a hurry, made fit to be read; or left, where that would be a guess.
 
-Spot-the-Diff's have no capitals and no apostrophes, and call the pictures by many names: "pic 1",
-"the before image", "the photo on the left". Where it is certain which picture is meant it is called
-the first or the second one. `prompts/templates/differences.yaml` has the words.
+Spot-the-Diff's have no capitals and no apostrophes, and call the pictures by many names
+(`mimicit/templates/_naming.py`). `prompts/templates/differences.yaml` has the words.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from functools import cache, cached_property, partial
+from collections.abc import Mapping
+from functools import cache, cached_property
+from typing import NamedTuple
 
 from pydantic import BaseModel
 
 from mimicit.facts import tidy
-
-_N = r"(?:picture|image|photo|pic|photograph|frame|scene|shot|img|screenshot)s?"
-_SIDED = r"(?:picture|image|photo|pic|photograph|img|screenshot)s?"
-_FIRST = r"(?:first|1st|before|previous|earlier|original|initial)"
-_SECOND = r"(?:second|2nd|after|later|new|newer)"
-_HAND = r"(?: ?(?:hand|most))?(?: side)?"
-_GO = (  # what follows a picture's name, and not a thing in it
-    r"(?=$| (?:there|the|it|its|is|are|has|have|had|shows?|contains?|but|and|while|whereas|was|were"
-    r"|which|that|than|not|does|they|he|she|only|you|in)\b)"
-)
-_SUBJECT = r"(?= (?:has|have|had|shows?|contains?|does|do not|is missing \w+)\b)"
-_AFTER = r"(?:^(?:the )?|\b(?:the|in|on|from|while|but|and|than|whereas|as) )"
-
-_NAMES: Sequence[tuple[str, str]] = (
-    # the before image, the 2nd pic
-    (rf"\b(?:(?:the|an?) )?{_FIRST} {_N}\b", "the first picture"),
-    (rf"\b(?:(?:the|an?) )?{_SECOND} {_N}\b", "the second picture"),
-    # the left photo: not "has left image"
-    (rf"{_AFTER}left{_HAND} {_SIDED}\b", "the first picture"),
-    (rf"{_AFTER}right{_HAND} {_SIDED}\b", "the second picture"),
-    # in photo 1, picture two: not "in the photo two people"
-    (rf"(?<!the )(?<!this )(?<!each )\b{_N} (?:one|1|a){_GO}", "the first picture"),
-    (rf"(?<!the )(?<!this )(?<!each )\b{_N} (?:two|2|b){_GO}", "the second picture"),
-    # the picture on the left has
-    (rf"^(?:the )?{_SIDED} (?:on|to|at) the left{_SUBJECT}", "the first picture"),
-    (rf"^(?:the )?{_SIDED} (?:on|to|at) the right{_SUBJECT}", "the second picture"),
-    # left has
-    (rf"^(?:the )?(?:left|before)(?: one)?{_SUBJECT}", "the first picture"),
-    (rf"^(?:the )?(?:right|after)(?: one)?{_SUBJECT}", "the second picture"),
-)
-"""Patterns of names, and whose names they are. Group words before a name are put back."""
-
-_LEADING = re.compile(r"^(?:the|in|on|from|while|but|and|than|whereas|as)\b", re.IGNORECASE)
-
-_BOTH: Sequence[tuple[str, str]] = (
-    (
-        rf"\b(?:the )?{_SIDED} (?:on|to|in) the left\b",
-        rf"\b(?:the )?{_SIDED} (?:on|to|in) the right\b",
-    ),
-    (r"\bthe one (?:on|to) the left\b", r"\bthe one (?:on|to) the right\b"),
-)
-"""Names that are certain only where both stand in a sentence."""
-
-_ELLIPTIC = {
-    "first": r"\bthe left\b(?= (?:has|does|is not)\b)",
-    "second": r"\bthe right\b(?= (?:has|does|is not)\b)",
-}
-"""Names that are certain only where the other picture has been called by its side."""
-
-_BY_SIDE = re.compile(rf"\b(?:left|right){_HAND} {_SIDED}\b", re.IGNORECASE)
-
-_UNSURE = re.compile(
-    rf"\b{_N} ?(?:one|two|1|2|a|b)$|\b{_N} (?:1|2|one)\b|\b(?:in|of|from) {_N} (?:two|a|b)\b"
-    rf"|\b{_N} (?:on|to|at|in) (?:the )?(?:left|right)\b"
-    rf"|\b(?:left|right){_HAND} {_SIDED}\b|\b{_N} (?:before|after)\b"
-    r"|\b(?:on|in|to|at|of) (?:the )?(?:before|after)\b|\bafter\b"
-    r"|\b(?:left|right) one\b|\bbefore\b(?!$)|\b(?:before|after) (?:group|people|the|in|is)\b"
-    r"|\bin the (?:left|right)\b(?! (?:side|hand|lane|row|corner|part|half|bottom|top|lower|upper|"
-    r"middle|back|front|section|area|edge|parking|most|far|of))|\bin (?:left|right)$"
-    r"|\b(?:in|on|from) the (?:first|second|1st|2nd)(?:$| (?:one|there|but|and|while|the)\b)"
-    rf"|\b(?:next|last|other|r|l|this|3rd|third|person) {_N}\b|\bi\b(?! see\b| can see\b)",
-    re.IGNORECASE,
-)
-"""What may be the name of a picture, or mean something else."""
+from mimicit.templates._naming import uniform
 
 _RUN_ON = re.compile(
     r"\w (?<!\band )(?<!\bbut )(?<!\bwhile )(?<!\bwhereas )(?<!\bwhere )(?<!\bthan )(?<!\bas )"
     r"(?:(?<!in )(?<!from )(?<!of )(?<!on )(?<!to )the (?:first|second) picture "
-    r"(?:has|have|shows?|contains?|does|there|is missing)"
-    r"|(?<!picture )(?<!longer )(?<!that )(?<!not )there (?:is|are|were)|here is)\b"
+    r"(?:has|have|shows?|contains?|does|doesn't|didn't|there|is missing)"
+    r"|(?<!picture )(?<!longer )(?<!that )(?<!not )(?<!previously )there (?:is|are|were|was)"
+    r"|here is|in the (?:first|second) picture,? there (?:is|are|was|were)"
+    r"|(?<!picture )(?<!that )(?<!now )(?<!left )(?<!right )(?<!corner )you (?:can|have|see))\b"
+    r"|(?<!in )(?<!from )(?<!of )the (?:first|second) picture there (?:is|are|was|were)\b"
     r"|\b(?:the|an?|in|of|on|and|or|from|with|is|are|but|while|that|were|was|to)$",
     re.IGNORECASE,
 )
@@ -91,6 +31,15 @@ _FINITE = re.compile(
     r"\b(?:is|are|was|were|has|have|had|isn't|aren't|wasn't|weren't|shows?|contains?|cannot|can"
     r"|does|do)\b(?! (?:to have|been))(?<!to have)(?<!to be)"
 )
+_AUXILIARY = re.compile(
+    r"\b(does|do|did|can)((?:n't| not)?) (?:even |also |still |now )?(?:have|show|contain)\b",
+    re.IGNORECASE,
+)
+"""Two verbs that are one: "does not have"."""
+
+_RELATIVE = re.compile(r"\b(?:that|who|which) (?:is|are|was|were|has|have|had)(?: \w+ed)?\b", re.I)
+"""What is said in passing, and makes no sentence of "a person that was not there"."""
+
 _JOINTS = re.compile(
     r"\b(?:and|but|while|whereas|where|that|who|which|as|than|when|because|though|instead|compared|so"
     r"|before|if|whose|how|what)\b|,"
@@ -100,6 +49,35 @@ _NAMELESS = re.compile(
     r"(?<!first )(?<!second )(?<!the )(?<!of )(?<!other )\b(?:photo|picture|image|pic)\b"
 )
 """A picture without an article."""
+
+_NAMED = re.compile(r"\bthe (first|second) picture\b", re.IGNORECASE)
+
+_SIDE_BY_SIDE = re.compile(
+    r"(in the (first|second) picture,? there\b.*?\w|the (first|second) picture (?:has|shows) .*?\w)"
+    r"(?<! and)(?<! but)(?<! while)(?<! whereas)(?<! than)(?<! where)(?<! or)(?<! in)(?<! of) "
+    r"(?!in the (?:\2|\3) )(in the (?:first|second) picture,? there\b.*"
+    r"|(?<!in )the (?:first|second) picture (?:has|shows) .*)",
+    re.IGNORECASE,
+)
+"""Two sentences, one of each picture, that lack the word between them."""
+
+_HEADED = re.compile(
+    r"^(the (?:first|second) picture)(?= (?:an?|the|people|everyone|two|three|four|some) )", re.I
+)
+"""A name that stands first as if it were a heading: "the first picture people are walking"."""
+
+_ASIDE = re.compile(
+    r"(?<=\w )(in the (?:first|second) picture) (?=(?:no|none|absent|two|three|four|five|six|seven"
+    r"|[0-9]+)\b(?: \w+){0,3} in the (?:first|second) picture$)",
+    re.IGNORECASE,
+)
+"""What is in the other picture, with nothing before it: "a bus in the first, no bus in the"."""
+
+_LEAD = re.compile(
+    r"^(in the (?:first|second) picture)"
+    r"(?= (?!(?:is|are|was|were|that|who|which|but|and|has|have)\b))",
+    re.IGNORECASE,
+)
 
 _THERE = re.compile(
     r"there(?:'s| (?:is|are|was|were|isn't|aren't|appears?|seems?|has|have)\b)", re.IGNORECASE
@@ -134,18 +112,6 @@ class Words(BaseModel, extra="forbid"):
         return made
 
 
-def names_a_side(text: str) -> bool:
-    """Tell whether left and right may be names of pictures to whoever wrote this."""
-    return bool(
-        re.search(
-            rf"\b(?:left|right){_HAND} {_SIDED}\b|{_SIDED} (?:on|to) the|^(?:the )?"
-            r"(?:left|right) (?:has|have|shows)\b",
-            text,
-            re.IGNORECASE,
-        )
-    )
-
-
 def spelled(text: str, words: Words) -> str:
     """Mend spelling, apostrophes, and "there is two"; the meaning stays."""
     text = " ".join(text.split())
@@ -159,31 +125,15 @@ def _spelling(table: tuple[tuple[str, str], ...]) -> list[tuple[re.Pattern[str],
     return [(re.compile(rf"\b(?:{wrong})", re.IGNORECASE), right) for wrong, right in table]
 
 
-def uniform(text: str) -> str | None:
-    """Call the pictures "the first picture" and "the second picture"; None where one is unsure."""
-    for first, second in _BOTH:
-        if re.search(first, text, re.I) and re.search(second, text, re.I):
-            text = re.sub(first, "the first picture", text, flags=re.I)
-            text = re.sub(second, "the second picture", text, flags=re.I)
-    if _BY_SIDE.search(text):
-        for which, pattern in _ELLIPTIC.items():
-            text = re.sub(pattern, f"the {which} picture", text, flags=re.I)
-    for pattern, name in _NAMES:
-        put = partial(_put_back, name)
-        text = re.sub(pattern, put, text, flags=re.I)
-    text = re.sub(r"\b(?:on|at) the (first|second) picture\b", r"in the \1 picture", text)
-    return None if _UNSURE.search(text) else text
+class Mended(NamedTuple):
+    """A sentence that can be read by itself, or "" and why there is none."""
+
+    text: str
+    problem: str
 
 
-def _put_back(name: str, found: re.Match[str]) -> str:
-    """Keep the preposition or conjunction that stood before a name."""
-    first = _LEADING.match(found[0])
-    lead = first[0] if first and first[0].lower() != "the" else ""
-    return f"{lead} {name}".strip()
-
-
-def sentence(text: str, words: Words, *, sided: bool) -> str | None:
-    """Make a sentence that can be read by itself, and is as true as what was typed; or None.
+def sentence(text: str, words: Words, *, sided: bool) -> Mended:
+    """Make a sentence that can be read by itself, and is as true as what was typed.
 
     Args:
         text: What was typed.
@@ -191,33 +141,68 @@ def sentence(text: str, words: Words, *, sided: bool) -> str | None:
         sided: Whether its author calls the pictures left and right.
     """
     named = uniform(spelled(text, words))
+    if named is None:
+        return Mended("", "it is not certain which picture it speaks of")
+    named = _joined(named)
     patterns = words.patterns
-    if named is None or patterns["dependent"].match(named) or patterns["poor"].search(named):
-        return None
-    tells = " picture" in named and re.search(r"\bthe (?:first|second) picture\b", named)
-    changes = patterns["changes"].search(named)
-    if not _is_whole(named, words) or (_BARE_SIDE.search(named) and (sided or not changes)):
-        return None
-    if patterns["bare"].match(named):
-        if not changes:
-            return None
+    changes = bool(patterns["changes"].search(named))
+    problem = _problem(named, words, sided=sided, changes=changes)
+    if problem:
+        return Mended("", problem)
+    if _lacks_article(named, words):
         named = f"the {named}"
-    if not tells and not changes:
+    if not changes and not _NAMED.search(named):
         within = re.sub(r" (?:in|on) the (?:photo|picture|image|frame|pic)$", "", named)
         named = f"in one of the two pictures, {within}"
-    elif lead := re.match(r"in the (?:first|second) picture(?= there\b| the\b| a\b)", named, re.I):
-        named = f"{lead[0]},{named[lead.end() :]}"
-    return tidy(re.sub(r"(?<!,) (whereas|while there|but there)\b", r", \1", named))
+    named = _LEAD.sub(r"\1,", named)
+    return Mended(tidy(re.sub(r"(?<!,) (whereas|while there|but there)\b", r", \1", named)), "")
+
+
+def _joined(named: str) -> str:
+    """Put in the words that lack between what is said of one picture and of the other."""
+    if halves := _SIDE_BY_SIDE.fullmatch(named):
+        named = f"{halves[1]}, and {halves[4]}"
+    named = _HEADED.sub(r"in \1", named)
+    named = re.sub(
+        r"(?<=picture)(,? and)? not (?=the (?:first|second) picture$)", r"\1 not in ", named
+    )
+    return _ASIDE.sub(r"\1, ", named)
+
+
+def _problem(named: str, words: Words, *, sided: bool, changes: bool) -> str:
+    """Say why a sentence whose pictures are known cannot be told, or ""."""
+    patterns = words.patterns
+    pictures = _NAMED.findall(named)
+    twice = len(pictures) > 1 and len(set(pictures)) == 1
+    poor = patterns["poor"].search(named)
+    fragment = not changes and _lacks_article(named, words)
+    unsure_side = _BARE_SIDE.search(named) and (sided or not changes)
+    problems = (
+        (patterns["dependent"].match(named), "it needs the sentence before it"),
+        (poor, f"{poor and poor[0]!r} is no good English, or may mean several things"),
+        (twice, f"both of what it compares is in the {pictures and pictures[0]} picture"),
+        (fragment or not _is_whole(named, words), "it is not one whole sentence"),
+        (unsure_side, "its left or right may be a picture or a part of one"),
+    )
+    return next((problem for found, problem in problems if found), "")
+
+
+def _lacks_article(text: str, words: Words) -> bool:
+    """Tell whether its first noun should have one; "kids" should only where it is said of all."""
+    noun = words.patterns["bare"].match(text)
+    several = noun and noun[0].endswith("s") and not noun[0].endswith("bus")
+    return bool(noun and (not several or words.patterns["changes"].search(text)))
 
 
 def _is_whole(text: str, words: Words) -> bool:
     """Tell whether words make one sentence: a subject, a verb, and no second sentence run on."""
     start = re.sub(r"^in the (?:first|second) picture,? ", "", text, flags=re.I)
+    start = _AUXILIARY.sub(r"\1", start)
     if _RUN_ON.search(text) or _NAMELESS.search(text) or re.search(r"(?<!['\w])[b-hj-z]\b", text):
         return False
     if len(_FINITE.findall(start)) > 1 + len(_JOINTS.findall(start)):
         return False
     if re.match(r"there\b", start, re.I):
         return bool(_THERE.match(start) and len(start.split()) > 3)
-    found = words.patterns["verbs"].search(start)
+    found = words.patterns["verbs"].search(_RELATIVE.sub("", start))
     return bool(found and found.start() > 1 and len(start.split()) > 2)

@@ -5,13 +5,15 @@ all else is in small letters. What cannot be put right with certainty is not use
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from functools import cache
 
 from mimicit.shipped import shipped
 
 _JOINED: tuple[tuple[str, str], ...] = (
     (r"\bca n't\b", "can't"),
+    (r"\b(\d+) (st|nd|rd|th)\b", r"\1\2"),
+    (r"\bsight seeing\b", "sightseeing"),
     (r"\b(gon|wan) na\b", r"\1na"),
     (r"\bgot ta\b", "gotta"),
     (r"\bcan not\b", "cannot"),
@@ -58,6 +60,12 @@ _ENDINGS = (
 )
 """Endings of English words, and what stands in their place in the word they are made of."""
 
+_DOUBLED = re.compile(r"[^aeiou]*[aeiou]([bdgklmnprt])\1")
+"""The last letter stands twice in "shopped" and "clapping"."""
+
+_LONG = 12
+"""Letters of a text that is set in capitals, and no abbreviation."""
+
 _TIES = (
     "friends?|brother|sister|son|daughter|uncle|aunt|cousin|mom|mother|dad|father|husband|wife|"
     "boyfriend|girlfriend|grandson|granddaughter|grandfather|grandmother|grandpa|grandma|nephew|"
@@ -70,34 +78,42 @@ _APPOSITION = re.compile(
 """A name beside what somebody is to another: "my best friend [male]"."""
 
 
-def mended(text: str, names: Mapping[str, str]) -> str | None:
+def mended(text: str, names: Mapping[str, str], persons: Set[str] = frozenset()) -> str | None:
     """Put a sentence together as it may have been typed; None where that would be a guess.
 
     Args:
         text: The sentence.
         names: Words that begin with a capital wherever they stand, by how they read in lower case.
+        persons: Words that are somebody's name where they have a capital inside of a sentence.
     """
     text = _APPOSITION.sub(r"\1", " ".join(text.split()))
+    if len(text) > _LONG and text.isupper():
+        text = text.lower()
     for pattern, right in _JOINED:
         text = re.sub(pattern, right, text)
     text = text.strip(" ,;:-").replace("....", "...")
-    if _UNSURE.search(text) or _BROKEN.search(text) or not _is_spelled(text, names):
+    if _UNSURE.search(text) or _BROKEN.search(text) or not _is_spelled(text, names, persons):
         return None
-    if text.islower():
-        text = _pattern(tuple(names)).sub(lambda found: names[found[0]], text) if names else text
-        text = re.sub(r"([.!?] )([a-z])", lambda found: found[1] + found[2].upper(), text)
+    text = _pattern(tuple(names)).sub(lambda found: names[found[0]], text) if names else text
+    text = re.sub(r"((?<!\.\.)[.!?] )([a-z])", lambda found: found[1] + found[2].upper(), text)
     text = re.sub(r"\bi\b(?!\.e)", "I", text)
     text = text[:1].upper() + text[1:]
     return text if text[-1] in ".!?" else f"{text}."
 
 
-def _is_spelled(text: str, names: Mapping[str, str]) -> bool:
-    """Tell whether all words are known: others are misspelled, or names that want a capital."""
-    bare = re.sub(r"\b(?:can|won)'t\b|n't\b|'\w+", "", text)
-    known = {part for name in names for part in name.replace("'s", "").split()}
-    # A capital inside of a sentence is the writer's: a name is spelled as it is.
+def _is_spelled(text: str, names: Mapping[str, str], persons: Set[str]) -> bool:
+    """Tell whether all words are known: others are misspelled, or names of somebody.
+
+    A capital inside of a sentence is the writer's: it must be that of a known name, or of a word
+    that is none.
+    """
+    bare = re.sub(r"\b(?:can|won)'t\b|n't\b|'\w+|\b\d\w*", "", text)
+    known = {part for name in names for part in name.lower().replace("'s", "").split()}
     first, *rest = re.findall(r"[A-Za-z]+", bare) or [""]
-    words = [first.lower(), *(word for word in rest if word.islower())]
+    capital = [word for word in rest if len(word) > 1 and not word.islower()]
+    if not persons.isdisjoint(map(str.lower, capital)) or len(capital) > len(rest) / 3 + 1:
+        return False
+    words = map(str.lower, [first, *rest])
     return all(word in known or _is_word(word) for word in words)
 
 
@@ -120,6 +136,8 @@ def _stems(word: str) -> Iterator[str]:
         stem = word.removesuffix(ending) + instead
         if word.endswith(ending) and len(stem) > 3:
             yield stem
+            if _DOUBLED.fullmatch(stem):
+                yield stem[:-1]
 
 
 @cache

@@ -38,7 +38,14 @@ class Grammar(BaseModel, extra="forbid"):
     lasting: str
     amounts: str
     body: str
+    own: Mapping[str, str]
+    salon: str
+    limbs: str
+    moving: str
     people: str
+    beings: str
+    directions: str
+    adjectives: str
     odd: str
     people_pronouns: str
     reflexive: str

@@ -15,10 +15,20 @@ from mimicit.annotations import Difference
 from mimicit.facts import words_of
 from mimicit.schema import Exchange, Scene
 from mimicit.templates import _mending
+from mimicit.templates._naming import names_a_side
 from mimicit.templates.wording import Choice, Forms, Phrases, ask, wording
 
 MOST = 4
 """How many differences of a pair are asked for one by one."""
+
+LONGEST = 500
+"""Characters in which it is said why nothing is written."""
+
+YES_OF = 30
+"""One of so many pairs that differ is asked whether it does, as hardly any pair is known not to.
+
+Of the 2,358 pairs of Spot-the-Diff's val and test one in 36 is.
+"""
 
 
 class _Topic(BaseModel, extra="forbid"):
@@ -32,6 +42,7 @@ class _Wording(BaseModel, extra="forbid"):
     """The file `prompts/templates/differences.yaml`."""
 
     differences: Phrases
+    some: Phrases
     one: Phrases
     none: Phrases
     topics: dict[str, _Topic]
@@ -50,23 +61,52 @@ def write(scene: Scene, choice: Choice) -> Iterator[Exchange]:
 
     Nor where "these two pictures" could be others, or "the second one" is the one that came first.
     """
-    said = [a for a in scene.annotations if isinstance(a, Difference)]
-    if len(scene.images) != 2 or {(one.before, one.after) for one in said} != {(0, 1)}:
-        return
+    said = _said(scene)
     naming = [one.text for one in said if not one.none]
     if said and not naming:
         yield from _nothing_differs(choice)
         return
-    told = _sentences(naming)
+    mended = _mended(naming)
+    told = list(dict.fromkeys(one.text for one in mended if one.text))
     if not told:
         return
+    yield from _all_of_them(told, choice, whole=all(one.text for one in mended))
     form = _wording()
-    yield Exchange(choice.of("all ask", form.differences), " ".join(told), "differences")
     alone = [text for text in told if not _is_half(text, told)]
     if len(told) > 1:
         yield from _one_by_one(choice.order("which", alone)[:MOST], choice)
-    if alone:
+    if alone and choice.of("yes of", range(YES_OF)) == 0:
         yield ask("yes-no", choice, form.changed, difference=choice.of("yes", alone))
+
+
+def silence(scene: Scene) -> str:
+    """Say why nothing is written: what is wrong with each sentence."""
+    said = _said(scene)
+    if not said:
+        return "it is not said of its two pictures, the first and then the second, how they differ"
+    texts = [one.text for one in said if not one.none]
+    found = zip(texts, _mended(texts), strict=True)
+    whole = "; ".join(f"{text!r}: {mended.problem}" for text, mended in found)
+    return whole if len(whole) <= LONGEST else f"{whole[:LONGEST]} …"
+
+
+def _said(scene: Scene) -> list[Difference]:
+    """List what is said of both pictures; nothing where it is of others, or the other way round."""
+    said = [a for a in scene.annotations if isinstance(a, Difference)]
+    in_order = {(one.before, one.after) for one in said} == {(0, 1)}
+    return said if len(scene.images) == 2 and in_order else []
+
+
+def _all_of_them(told: list[str], choice: Choice, *, whole: bool) -> Iterator[Exchange]:
+    """Ask what differs; for some of it, where not all that was typed can be told."""
+    form = _wording()
+    if whole:
+        questions, kind = form.differences, "differences"
+    elif len(told) > 1:
+        questions, kind = form.some, "differences"
+    else:
+        questions, kind = form.one, "difference"
+    yield Exchange(choice.of("all ask", questions), " ".join(told), kind)
 
 
 _COMPARES = re.compile(
@@ -84,10 +124,9 @@ def _is_half(text: str, told: list[str]) -> bool:
     return any(missing in another for another in told)
 
 
-def _sentences(texts: list[str]) -> list[str]:
-    sided = any(_mending.names_a_side(text) for text in texts)
-    made = [_mending.sentence(text, _wording().mending, sided=sided) for text in texts]
-    return list(dict.fromkeys(text for text in made if text))
+def _mended(texts: list[str]) -> list[_mending.Mended]:
+    sided = any(names_a_side(text) for text in texts)
+    return [_mending.sentence(text, _wording().mending, sided=sided) for text in texts]
 
 
 def _nothing_differs(choice: Choice) -> Iterator[Exchange]:

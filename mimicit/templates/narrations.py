@@ -73,6 +73,21 @@ def write(scene: Scene, choice: Choice) -> Iterator[Exchange]:
     yield from _things(things, choice)
 
 
+_UNTOLD = {
+    "wearer": "cannot be put into plain English surely",
+    "other": "is of somebody else, and says not plainly of whom or what",
+    "unsure": "does not say surely whose it is",
+}
+
+
+def silence(scene: Scene) -> str:
+    """Say why nothing is written about a scene with narrations."""
+    actors = [a.actor for a in scene.annotations if isinstance(a, Narration)]
+    counts = ", ".join(f"{count} {_UNTOLD[actor]}" for actor, count in Counter(actors).items())
+    total = f"{len(actors)} {'narration' if len(actors) == 1 else 'narrations'}"
+    return f"of {total} none can be told: {counts}"
+
+
 def _of_one_narrator(scene: Scene) -> list[Narration]:
     """Give what one narrator wrote: of several the one who wrote most that can be told."""
     narrations = [a for a in scene.annotations if isinstance(a, Narration)]

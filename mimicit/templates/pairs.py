@@ -11,8 +11,10 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from mimicit import nouns
+from mimicit.annotations import Caption
 from mimicit.facts import Thing, absent, best_captions, things
 from mimicit.schema import Exchange, Scene
+from mimicit.templates import _spoken
 from mimicit.templates.pictures import COUNTABLE, named
 from mimicit.templates.wording import Choice, Forms, Phrases, ask, wording
 
@@ -43,6 +45,7 @@ class _Wording(BaseModel, extra="forbid"):
     count: Forms
     same_count: Phrases
     more: Forms
+    spoken: _spoken.Words
 
 
 @cache
@@ -83,6 +86,22 @@ class _Two(NamedTuple):
             )
         ]
 
+    def uneven(self) -> list[tuple[Thing, Thing]]:
+        """List what one picture has so many of that not all are known, and the other fewer.
+
+        The fewer ones are certain; of what is easily overlooked there are far more in the other.
+        """
+        return [
+            (one, other)
+            for one, other in self.common()
+            for few, many in ((one, other), (other, one))
+            if few.certainty == "exact"
+            and few.smallest > COUNTABLE
+            and many.certainty == "at least"
+            and many.count > few.count * (2 if few.label in nouns.OVERLOOKED else 1)
+            and few.label not in nouns.MASS | nouns.PAIRS
+        ]
+
 
 def write(scene: Scene, choice: Choice) -> Iterator[Exchange]:
     """Write what captions and boxes support, in a fixed order of kinds.
@@ -96,7 +115,7 @@ def write(scene: Scene, choice: Choice) -> Iterator[Exchange]:
         return
     found = (things(scene, 0), things(scene, 1))
     two = _Two(found, (absent(scene, found[0], 0), absent(scene, found[1], 1)))
-    yield from _common(two, choice)
+    yield from _common(scene, two, choice)
     yield from _differences(two, choice)
     yield from _which(two, choice)
     yield from _counts(two, choice)
@@ -117,10 +136,33 @@ def _descriptions(scene: Scene, choice: Choice) -> Iterator[Exchange]:
         yield Exchange(question, max(others, key=len, default=brief), "description")
 
 
-def _common(two: _Two, choice: Choice) -> Iterator[Exchange]:
+def _common(scene: Scene, two: _Two, choice: Choice) -> Iterator[Exchange]:
     shared = [_shared(one, other) for one, other in two.common()][:MOST]
+    if not shared and not scene.vocabulary:
+        shared = _spoken_of(scene)
     if shared:
         yield ask("common", choice, _wording().common, list=nouns.enumerate_nouns(shared))
+
+
+def _spoken_of(scene: Scene) -> list[str]:
+    """Name what most captions of both pictures speak of."""
+    words = _wording().spoken
+    one, other = (
+        _spoken.spoken(
+            [a.text for a in scene.annotations if isinstance(a, Caption) and a.image == image],
+            words,
+        )
+        for image in (0, 1)
+    )
+    both = sorted(one.keys() & other, key=lambda x: (-min(one[x].captions, other[x].captions), x))
+    said = []
+    for label in both[:MOST]:
+        several = {one[label].several, other[label].several}
+        if len(several) > 1 or None in several:
+            said.append(f"at least {nouns.counted(label, 1)}")
+        else:
+            said.append(nouns.many(label) if True in several else nouns.one(label))
+    return said
 
 
 def _shared(one: Thing, other: Thing) -> str:
@@ -147,6 +189,7 @@ def _differences(two: _Two, choice: Choice) -> Iterator[Exchange]:
             named_list = nouns.enumerate_nouns(listed)
             said.append(way.format(ordinal=ORDINALS[image], list=named_list))
     uneven = [(one, other) for one, other in two.counted() if one.count != other.count]
+    uneven += two.uneven()
     said += [_numbers(one, other) for one, other in uneven[:2]]
     if said:
         yield Exchange(choice.of("differ", form.differences), " ".join(said), "differences")
@@ -155,12 +198,16 @@ def _differences(two: _Two, choice: Choice) -> Iterator[Exchange]:
 def _numbers(one: Thing, other: Thing) -> str:
     """Say how many there are in each, where that differs."""
     are = "is" if one.count == 1 else "are"
-    first = nouns.counted(one.label, one.count)
-    second = nouns.number(other.count)
+    first = _least(one) + nouns.counted(one.label, one.count)
+    second = _least(other) + nouns.number(other.count)
     if (one.count == 1) == (other.count == 1):
         return f"There {are} {first} in the first picture and {second} in the second."
     verb = "is" if other.count == 1 else "are"
     return f"There {are} {first} in the first picture, and there {verb} {second} in the second."
+
+
+def _least(thing: Thing) -> str:
+    return "at least " if thing.certainty == "at least" else ""
 
 
 def _which(two: _Two, choice: Choice) -> Iterator[Exchange]:
@@ -191,7 +238,7 @@ def _which(two: _Two, choice: Choice) -> Iterator[Exchange]:
 
 
 def _counts(two: _Two, choice: Choice) -> Iterator[Exchange]:
-    countable = [(a, b) for a, b in two.counted() if max(a.count, b.count) > 1]
+    countable = [(a, b) for a, b in two.counted() if max(a.count, b.count) > 1] or two.uneven()
     if not countable:
         return
     one, other = choice.of("count", countable)
@@ -206,11 +253,12 @@ def _counts(two: _Two, choice: Choice) -> Iterator[Exchange]:
     words |= {
         "sentence": _numbers(one, other),
         "more": ORDINALS[more],
-        "many": nouns.number(counts[more]),
+        "many": _least((one, other)[more]) + nouns.number(counts[more]),
         "fewer": ORDINALS[fewer],
         "few": nouns.number(counts[fewer]),
     }
-    if choice.of("count way", (True, False)):
+    exact = one.certainty == other.certainty == "exact"
+    if exact and choice.of("count way", (True, False)):
         yield ask("count", choice, form.count, **words)
     else:
         yield ask("count", choice, form.more, slot="more", **words)

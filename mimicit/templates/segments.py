@@ -6,8 +6,9 @@ A moment of a television show (its sentences have notes `evidence`) is told by w
 it, without the names of the characters.
 """
 
-import re
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
@@ -16,8 +17,16 @@ from pydantic import BaseModel
 from mimicit.annotations import Note, Segment
 from mimicit.facts import words_of
 from mimicit.schema import Exchange, Scene
-from mimicit.templates.sentences import PRONOUN, alike, follows, mend, opens, stands_alone
-from mimicit.templates.unnamed import names_somebody, unnamed
+from mimicit.templates._seen import told_as_seen
+from mimicit.templates.sentences import (
+    PRONOUN,
+    alike,
+    disagrees,
+    follows,
+    mend,
+    names_anybody,
+    stands_alone,
+)
 from mimicit.templates.wording import Choice, Forms, Phrases, ask, wording
 
 EACH = 2
@@ -64,16 +73,26 @@ def write(scene: Scene, choice: Choice) -> Iterator[Exchange]:
         scene: A scene with segments in order of time.
         choice: Varies the wording and the choice among segments that could be asked about.
     """
-    segments = [a for a in scene.annotations if isinstance(a, Segment)]
-    notes = [a for a in scene.annotations if isinstance(a, Note)]
-    evidence = [note.text for note in notes if note.name == "evidence"]
-    if evidence:
-        show = scene.groups[-1].removeprefix("show~")
-        yield from _moment(segments, evidence, show, choice)
-        return
-    durations = [float(note.text) for note in notes if note.name == "duration"]
-    steps = any(note.name == "sentences" and note.text == STEPS for note in notes)
-    yield from _video(segments, durations[0] if durations else None, choice, steps=steps)
+    if _is_moment(scene):
+        yield from _moment(scene, choice)
+    else:
+        yield from _video(_Video.of(scene), choice)
+
+
+def silence(scene: Scene) -> str:
+    """Say why nothing is written about a scene with segments."""
+    if _is_moment(scene):
+        whys = [why or "says the same as another" for _, why in told_as_seen(scene)]
+    else:
+        video = _Video.of(scene)
+        whys = [video.objection(one) for one in video.known]
+    counts = ", ".join(f"{count} {why}" for why, count in Counter(whys).items())
+    total = len([a for a in scene.annotations if isinstance(a, Segment)])
+    return f"of {total} {'sentence' if total == 1 else 'sentences'} none can be told: {counts}"
+
+
+def _is_moment(scene: Scene) -> bool:
+    return any(isinstance(a, Note) and a.name == "evidence" for a in scene.annotations)
 
 
 # ---------------------------------------------------------------------- times
@@ -105,36 +124,95 @@ def _overlap(one: Segment, other: Segment) -> bool:
 # --------------------------------------------------------------------- videos
 
 
-def _video(
-    segments: list[Segment], duration: float | None, choice: Choice, *, steps: bool
-) -> Iterator[Exchange]:
-    known = [Segment(s.start, s.end, mend(s.text)) for s in segments]
-    known = [s for s in known if words_of(s.text)]
-    whole = [s for s in known if duration and s.end - s.start >= 0.8 * duration]
-    parts = [s for s in known if s not in whole]
-    forms = _wording().steps if steps else _wording().events
-    if len(whole) == 1 and stands_alone(whole[0].text) and not steps:
-        asked = choice.of("description", _wording().description)
-        yield Exchange(asked, whole[0].text, "description")
-    yield from _summary(known, forms, choice)
-    clear = [
-        part
-        for part in parts
-        if stands_alone(part.text)
-        and not (steps and PRONOUN.search(part.text.lower()))
-        and round(part.end) - round(part.start) >= 1
-        and not any(_overlap(part, other) for other in parts if other is not part)
-    ]
+@dataclass(frozen=True, slots=True)
+class _Video:
+    """What is known of a video.
+
+    Attributes:
+        known: Its segments, by when they start; of what starts at once, in the author's order.
+        duration: Its length.
+        frames: When the pictures are shown that are asked about; empty where they are not known.
+        steps: Whether the sentences are steps of a recipe.
+    """
+
+    known: tuple[Segment, ...]
+    duration: float | None
+    frames: tuple[float, ...]
+    steps: bool
+
+    @classmethod
+    def of(cls, scene: Scene) -> "_Video":
+        """Gather what a scene says, its sentences mended."""
+        segments = [a for a in scene.annotations if isinstance(a, Segment)]
+        notes = [a for a in scene.annotations if isinstance(a, Note)]
+        known = [Segment(s.start, s.end, mend(s.text)) for s in segments]
+        origins = [ref.origin for ref in scene.images if ref.origin]
+        return cls(
+            known=tuple(s for s in known if words_of(s.text)),
+            duration=next((float(note.text) for note in notes if note.name == "duration"), None),
+            frames=tuple(origin.time for origin in origins if origin.time is not None),
+            steps=any(note.name == "sentences" and note.text == STEPS for note in notes),
+        )
+
+    def is_whole(self, segment: Segment) -> bool:
+        """Tell whether a segment goes over nearly all of the video."""
+        return bool(self.duration and segment.end - segment.start >= 0.8 * self.duration)
+
+    @property
+    def parts(self) -> list[Segment]:
+        """Give the segments that are a part of the video, and not nearly all of it."""
+        return [segment for segment in self.known if not self.is_whole(segment)]
+
+    def is_shown(self, segment: Segment) -> bool:
+        """Tell whether a picture shows something of a segment."""
+        shown = (segment.start <= time <= segment.end for time in self.frames)
+        return not self.frames or any(shown)
+
+    def is_apart(self, segment: Segment) -> bool:
+        """Tell whether nothing else happens at the time of a segment."""
+        return not any(_overlap(segment, other) for other in self.parts if other is not segment)
+
+    def objection(self, segment: Segment) -> str:
+        """Say why a segment cannot be asked about by itself; "" where it can."""
+        if names_anybody(segment.text):
+            return "names somebody"
+        if not stands_alone(segment.text) or (self.steps and PRONOUN.search(segment.text.lower())):
+            return "needs another before it, or is no plain English"
+        if self.is_whole(segment):
+            return "goes over nearly all of the video"
+        if round(segment.end) - round(segment.start) < 1:
+            return "takes less than a second"
+        if not self.is_shown(segment):
+            return "is shown by no frame"
+        return "" if self.is_apart(segment) else "overlaps with others"
+
+
+def _video(video: _Video, choice: Choice) -> Iterator[Exchange]:
+    forms = _wording().steps if video.steps else _wording().events
+    if not video.steps:
+        yield from _description(video, choice)
+    yield from _summary(video, forms, choice)
+    clear = [part for part in video.parts if not video.objection(part)]
     chosen = choice.order("segments", clear)
     yield from _between(chosen[::2][:EACH], forms, choice)
-    yield from _when(chosen[1::2][:EACH], known, duration, forms, choice)
-    yield from _ends(parts, clear, duration, forms, choice)
-    yield from _after(parts, clear, forms, choice)
+    yield from _when(chosen[1::2][:EACH], video, forms, choice)
+    yield from _ends(clear, video, forms, choice)
+    yield from _after(clear, video, forms, choice)
 
 
-def _summary(known: list[Segment], forms: _Questions, choice: Choice) -> Iterator[Exchange]:
-    texts = list(dict.fromkeys(segment.text for segment in known))
-    if any(names_somebody(text) for text in texts):
+def _description(video: _Video, choice: Choice) -> Iterator[Exchange]:
+    """Give the sentence for all of the video, where it is what its author says first."""
+    whole = [segment for segment in video.known if video.is_whole(segment)]
+    if len(whole) != 1 or not stands_alone(whole[0].text):
+        return
+    if video.known[0] is whole[0] or video.known[0].start < whole[0].start:
+        asked = choice.of("description", _wording().description)
+        yield Exchange(asked, whole[0].text, "description")
+
+
+def _summary(video: _Video, forms: _Questions, choice: Choice) -> Iterator[Exchange]:
+    texts = list(dict.fromkeys(segment.text for segment in video.known))
+    if any(names_anybody(text) or disagrees(text) for text in texts):
         return
     if 2 <= len(texts) <= LONGEST and stands_alone(texts[0]):
         yield Exchange(choice.of("summary", forms.summary), " ".join(texts), "summary")
@@ -149,16 +227,12 @@ def _between(chosen: list[Segment], forms: _Questions, choice: Choice) -> Iterat
 
 
 def _when(
-    chosen: list[Segment],
-    known: list[Segment],
-    duration: float | None,
-    forms: _Questions,
-    choice: Choice,
+    chosen: list[Segment], video: _Video, forms: _Questions, choice: Choice
 ) -> Iterator[Exchange]:
     for number, segment in enumerate(chosen):
-        if any(alike(segment.text, other.text) for other in known if other is not segment):
+        if any(alike(segment.text, other.text) for other in video.known if other is not segment):
             continue
-        said = _from_to(segment, duration)
+        said = _from_to(segment, video.duration)
         words = {"from_to": said, "From_to": said[:1].upper() + said[1:]}
         yield ask("when", choice, forms.when, str(number), **words, **_event(segment.text))
 
@@ -169,13 +243,10 @@ def _event(text: str) -> dict[str, str]:
 
 
 def _ends(
-    parts: list[Segment],
-    clear: list[Segment],
-    duration: float | None,
-    forms: _Questions,
-    choice: Choice,
+    clear: list[Segment], video: _Video, forms: _Questions, choice: Choice
 ) -> Iterator[Exchange]:
     """Ask for the beginning and the end, where something is said of them and nothing rivals it."""
+    parts, duration = video.parts, video.duration
     if len(parts) < 2 or duration is None:
         return
     near = max(2.0, 0.05 * duration)
@@ -188,42 +259,35 @@ def _ends(
 
 
 def _after(
-    parts: list[Segment], clear: list[Segment], forms: _Questions, choice: Choice
+    clear: list[Segment], video: _Video, forms: _Questions, choice: Choice
 ) -> Iterator[Exchange]:
+    parts = video.parts
     pairs = [
         (one, after)
         for one, after in pairwise(parts)
         if one in clear
-        and not any(_overlap(after, other) for other in parts if other is not after)
+        and video.is_apart(after)
+        and video.is_shown(after)
         and not any(alike(one.text, other.text) for other in parts if other is not one)
         and follows(one.text, after.text)
+        and not _comes_between(one, after, video)
     ]
     for number, (one, after) in enumerate(choice.order("after", pairs)[:EACH]):
         asked = choice.of(f"after {number}", forms.after)
         yield Exchange(asked.format(**_event(one.text)), after.text, "order")
 
 
+def _comes_between(one: Segment, after: Segment, video: _Video) -> bool:
+    """Tell whether something else begins once a segment is over, and no later than another."""
+    others = (segment for segment in video.known if segment is not one and segment is not after)
+    return any(one.end - 0.5 <= other.start <= after.start for other in others)
+
+
 # -------------------------------------------------------------------- moments
 
-_SPOKEN = re.compile(
-    r"\b(say|says|said|saying|tells?|told|telling|explain\w*|mention\w*|admit\w*|reveal\w*|claim\w*|"
-    r"suggest\w*|think\w*|thought|believ\w*|wonder\w*|know|knows|knew|knowing|remember\w*|realiz\w*|realis\w*|about|"
-    r"because|stat(?:es|ed|ing)|names?|calls|called|calling|asks?|asked|wants?|wanted|decid\w*|hears?|heard|voice|sounds?)\b",
-    re.IGNORECASE,
-)
-"""What is told by talk or thought; the pictures do not show it."""
 
-
-def _moment(
-    segments: list[Segment], evidence: list[str], show: str, choice: Choice
-) -> Iterator[Exchange]:
-    told: list[str] = []
-    for segment, how in zip(segments, evidence, strict=False):
-        if how != "seen" or _SPOKEN.search(segment.text):
-            continue
-        text = unnamed(mend(segment.text), show)
-        if text and opens(text) and text not in told:
-            told.append(text)
+def _moment(scene: Scene, choice: Choice) -> Iterator[Exchange]:
+    told = dict.fromkeys(text for text, why in told_as_seen(scene) if not why)
     for number, text in enumerate(told):
         forms = _wording().moment_more if number else _wording().moment
         yield Exchange(choice.of(f"moment {number}", forms), text, "moment")

@@ -8,89 +8,57 @@ surely and well without its names, there is none: the rules here would rather sa
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
-from typing import Literal
-
-from pydantic import BaseModel
 
 from mimicit.facts import tidy
-from mimicit.shipped import parse_shipped, shipped
+from mimicit.templates._cast import WORD, Sex, bare, cast_of, listed, titles_of
 
-Sex = Literal["man", "woman"]
 PLURAL: dict[Sex, str] = {"man": "men", "woman": "women"}
 NUMBERS = ("", "a", "two", "three", "four", "five", "six")
 
-WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*'?")
 _TITLE_DOT = re.compile(r"\b(Dr|Mr|Mrs|Ms|Sr|Jr)\.\s*", re.IGNORECASE)
 _PLAIN: dict[Sex, re.Pattern[str]] = {
     "man": re.compile(r"\b(man|men|guys?|boys?|gentlem[ae]n|males?|dudes?)\b", re.IGNORECASE),
     "woman": re.compile(r"\b(wom[ae]n|lad(?:y|ies)|girls?|females?)\b", re.IGNORECASE),
 }
+_GROWN: dict[Sex, re.Pattern[str]] = {
+    "man": re.compile(r"\b(?:man|men|guys?|gentlem[ae]n|males?|dudes?)\b", re.IGNORECASE),
+    "woman": re.compile(r"\b(?:wom[ae]n|lad(?:y|ies)|females?)\b", re.IGNORECASE),
+}
+"""After one of these "a man" is another man; after a boy he is not."""
+_LOOKS = r"(?P<looks>(?:(?!(?:of|with|and|to|in|on|from|an?|the|by|at|or|for)\b)[a-z-]+,? ){0,3})"
 _NEW_PLAIN: dict[Sex, re.Pattern[str]] = {
-    "man": re.compile(r"\ban? ((?:[a-z-]+ )?(?:man|guy|boy|gentleman)\b)"),
-    "woman": re.compile(r"\ban? ((?:[a-z-]+ )?(?:woman|lady|girl)\b)"),
+    "man": re.compile(rf"\ban? {_LOOKS}(?P<noun>man|guy|boy|gentleman)\b"),
+    "woman": re.compile(rf"\ban? {_LOOKS}(?P<noun>woman|lady|girl)\b"),
 }
 _JOINT = re.compile(r"\s*(?:,|,?\s+and|\s&)\s+")
 
 
-_BROKEN = re.compile(r"\b(an?|the) (an?|another)\b|\b(his|their|another) another\b", re.IGNORECASE)
-"""Articles that cannot follow each other."""
-
-
-class _Names(BaseModel, extra="forbid"):
-    """The file `prompts/tv_names.yaml`."""
-
-    shows: dict[str, dict[Sex, tuple[str, ...]]]
-    anywhere: dict[Sex, str]
-    titles: dict[str, str]
-    words: str
-    ordinary: str
-    openers: str
-    determiners: str
-    relations: str
-    links: str
-    not_verbs: str
-
-
-@cache
-def _names() -> _Names:
-    text = shipped(__name__, "prompts", "tv_names.yaml").read_bytes()
-    return _Names.model_validate(parse_shipped(text))
-
-
-@cache
-def _words(field: str) -> frozenset[str]:
-    return frozenset(getattr(_names(), field).split())
-
-
-@cache
-def _titles() -> dict[str, str]:
-    return {word: sex for sex, words in _names().titles.items() for word in words.split()}
-
-
-@cache
-def _cast(show: str) -> dict[str, tuple[str, Sex]]:
-    """Map each name to the character who bears it, and whether that is a man or a woman."""
-    found: dict[str, tuple[str, Sex]] = {}
-    for sex, names in _names().anywhere.items():
-        found |= {name: (name, sex) for name in names.split()}
-    for sex, characters in _names().shows.get(show, {}).items():
-        for character in characters:
-            first, *_ = called = character.split()
-            found |= dict.fromkeys(called, (first, sex))
-    return found
+_BROKEN = re.compile(
+    r"\b([Aa]n?|[Tt]he) (an?|another)\b|\b([Hh]is|[Tt]heir|[Aa]nother) another\b|[.!?] +[a-z]"
+)
+"""Articles that cannot follow each other, and a full stop in the middle of a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Mention:
-    """Where a sentence names somebody."""
+    """Where a sentence names somebody.
+
+    Attributes:
+        start: Where the name begins.
+        end: Where it ends.
+        who: Whoever it is.
+        sex: A man, or a woman.
+        possessive: Whether something of theirs is told of.
+        perhaps: Who it may be too: Mrs Green may be Rachel Green, or her mother.
+    """
 
     start: int
     end: int
     who: str
     sex: Sex
     possessive: bool
+    perhaps: str
 
 
 def unnamed(sentence: str, show: str) -> str:
@@ -102,7 +70,8 @@ def unnamed(sentence: str, show: str) -> str:
     """
     text = _TITLE_DOT.sub(lambda found: f"{found[1]} ", sentence.replace("\u2019", "'"))
     text = tidy(text)
-    if '"' in text or not text.isprintable():
+    numbered = "Thirteen" in cast_of(show) and re.search(r"\b13\b", text)
+    if '"' in text or not text.isprintable() or numbered:
         return ""
     mentions = _mentions(text, show)
     if mentions is None:
@@ -111,14 +80,9 @@ def unnamed(sentence: str, show: str) -> str:
     return "" if _BROKEN.search(told) else tidy(told)
 
 
-def names_somebody(text: str) -> bool:
-    """Tell whether a first name occurs in a sentence."""
-    return any(_base(word) in _cast("") for word in WORD.findall(text))
-
-
 def _mentions(text: str, show: str) -> list[_Mention] | None:
     """Find everybody who is named, in order; None where a name is not understood."""
-    cast, titles = _cast(show), _titles()
+    cast, titles = cast_of(show), titles_of()
     words = list(WORD.finditer(text))
     found: list[_Mention] = []
     place = 0
@@ -136,16 +100,17 @@ def _mentions(text: str, show: str) -> list[_Mention] | None:
             return None
         found.append(mention)
         place += len(run)
-    return found
+    unsure = any(a.who != b.who and a.perhaps == b.perhaps for a in found for b in found)
+    return None if unsure else found
 
 
 def _described(before: list[str]) -> bool:
     """Tell whether the words before a name belong to it: "the", "his friend", "a drunk"."""
     if not before:
         return False
-    if before[-1] in _words("determiners") or before[-1] in _words("relations"):
+    if before[-1] in listed("determiners") or before[-1] in listed("relations"):
         return True
-    return before[0] in {"a", "an", "the"} and before[-1] not in _words("links") and len(before) > 1
+    return before[0] in {"a", "an", "the"} and before[-1] not in listed("links") and len(before) > 1
 
 
 def _run(
@@ -157,49 +122,53 @@ def _run(
         apart = bool(run) and text[run[-1].end() : word.start()] != " "
         if apart or (run and run[-1][0].endswith(("'s", "'"))):
             break
-        base = _base(word[0])
+        base = bare(word[0])
         opening = word.start() == 0 or text[: word.start()].rstrip()[-1:] in {".", "!", "?"}
         if word[0][0].islower():
             named = base.capitalize() in cast
-            if not named or (run and base in _words("words")):
+            if not named or (run and base in listed("words")):
                 break
-            if base in _words("words"):
+            if base in listed("words"):
                 before = words[place - 1][0].lower() if place else ""
-                if before in _words("determiners") or before.endswith("'s"):
+                if before in listed("determiners") or before.endswith("'s"):
                     break
                 return None
-        elif base in _words("ordinary") or (opening and base.lower() in _words("openers")):
+        elif base in listed("ordinary") or (opening and base.lower() in listed("openers")):
             break
         run.append(word)
     return run
-
-
-def _base(word: str) -> str:
-    """Take the ending of the genitive off a word."""
-    return re.sub(r"('s|')$", "", word)
 
 
 def _mention(
     run: list[re.Match[str]], cast: dict[str, tuple[str, Sex]], titles: dict[str, str]
 ) -> _Mention | None:
     """Say who it is that a run of capitalised words names; None where that is not sure."""
-    names = [_base(word[0]) for word in run]
+    names = [bare(word[0]) for word in run]
     given = [titles[name] for name in names if name in titles]
     names = [name if name[0].isupper() else name.capitalize() for name in names]
     rest = [name for name in names if name not in titles]
-    known = [cast[name] for name in rest if name in cast]
-    sex: Sex | None = None
-    who = " ".join(rest)
-    if known and rest[0] in cast:
-        who, sex = known[0]
-    elif rest and given and given[0] == "man":
-        sex = "man"
-    elif rest and given and given[0] == "woman":
-        sex = "woman"
-    if sex is None or len(rest) > 2 or (given and given[0] in {"man", "woman"} and given[0] != sex):
+    if not rest or len(rest) > 2 or (len(rest) > 1 and _may_be_verb(rest[1], cast)):
         return None
-    possessive = run[-1][0] != _base(run[-1][0])
-    return _Mention(run[0].start(), run[-1].end(), who, sex, possessive)
+    who = perhaps = " ".join(rest)
+    sex: Sex | None = None
+    title = given[0] if given else ""
+    if rest[0] in cast:
+        who, sex = cast[rest[0]]
+        perhaps = who
+        if title and who not in rest:
+            who = " ".join(names)  # Mrs Green may be Rachel Green, or not
+    if title and title not in {"either", sex}:
+        sex = "man" if title == "man" else "woman"
+        who = perhaps = " ".join(names)  # and Mrs Burke is not Burke
+    if sex is None:
+        return None
+    possessive = run[-1][0] != bare(run[-1][0])
+    return _Mention(run[0].start(), run[-1].end(), who, sex, possessive, perhaps)
+
+
+def _may_be_verb(word: str, cast: dict[str, tuple[str, Sex]]) -> bool:
+    """Tell whether the second word of a name may be none: "Castle Opens"."""
+    return word not in cast and len(word) > 4 and word.endswith(("s", "ing", "ed"))
 
 
 def _groups(text: str, mentions: list[_Mention]) -> list[list[_Mention]]:
@@ -222,7 +191,7 @@ def _groups(text: str, mentions: list[_Mention]) -> list[list[_Mention]]:
 def _acts_alone(text: str, end: int) -> bool:
     """Tell whether only the last of two acts: "A hands B to C and D walks away"."""
     word = WORD.search(text, end)
-    return bool(word and word[0].endswith("s") and word[0] not in _words("not_verbs"))
+    return bool(word and word[0].endswith("s") and word[0] not in listed("not_verbs"))
 
 
 def _told(text: str, mentions: list[_Mention]) -> str:
@@ -286,11 +255,14 @@ def _single(
 
 
 def _stranger_before(text: str, end: int, sex: Sex) -> bool:
-    return bool(_PLAIN[sex].search(text, 0, end))
+    return bool(_GROWN[sex].search(text, 0, end))
 
 
 def _with_strangers(told: str, text: str, mentions: list[_Mention]) -> str:
-    """Tell those apart who had no name before: "a man" after somebody named is another man."""
+    """Tell those apart who had no name before: "a man" after somebody named is another man.
+
+    "A tall man" and "a boy" are told apart as they are.
+    """
     for sex in PLURAL:
         named = [mention for mention in mentions if mention.sex == sex]
         plain = [found.start() for found in _PLAIN[sex].finditer(text)]
@@ -301,10 +273,11 @@ def _with_strangers(told: str, text: str, mentions: list[_Mention]) -> str:
             return ""
         mark = next(_spans(told, sex), -1)
         head, tail = told[:mark], told[mark:]
-        changed, count = _NEW_PLAIN[sex].subn(r"another \1", tail, count=1)
-        if mark < 0 or not count or "another another" in changed:
+        new = _NEW_PLAIN[sex].search(tail)
+        if mark < 0 or not new:
             return ""
-        told = head + changed
+        if not new["looks"] and new["noun"] not in {"boy", "girl"}:
+            told = f"{head}{tail[: new.start()]}another {new['noun']}{tail[new.end() :]}"
     return told
 
 
