@@ -301,6 +301,16 @@ def test_other_scenes_of_the_group_are_not_about_another_thing() -> None:
             assert "LA_INS_0003_00" in {found.query_id, *found.context_ids}
 
 
+def test_a_long_video_does_not_keep_its_scenes_from_those_of_others() -> None:
+    rows = [row(n, 0, f"You cut an onion, cut{n}.", group="long") for n in range(60)]
+    rows += [row(n, 0, f"You paint a fence, cut{n}.") for n in range(60, 64)]
+    links = linked(rows, "similar-text cap=0")
+    assert len(links) == 64
+    assert {c for n in range(60) for c in links[f"LA_INS_{n:04d}_00"].context_ids} <= {
+        f"LA_INS_{n:04d}_00" for n in range(60, 64)
+    }
+
+
 def test_examples_are_of_the_querys_language() -> None:
     rows = [row(n, 0, f"A dog, {n}.", language="fr" if n % 2 else "en") for n in range(6)]
     for found in linked(rows, "similar-text,random").values():

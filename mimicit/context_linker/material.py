@@ -16,6 +16,10 @@ from mimicit.neighbours import Neighbours, search
 from mimicit.progress import Counted, Track, silent
 
 
+WIDER = 8
+"""Times as many neighbours that are looked for where most were of the same group."""
+
+
 class Pictures(Protocol):
     """The pictures of a dataset, by their ids."""
 
@@ -85,6 +89,7 @@ class Material:
         return self._nearest("descriptors", "pixels", pool, k)
 
     def _nearest(self, what: str, by: str, pool: np.ndarray, k: int) -> Found:
+        """Find the nearest units of other groups."""
         key = what, by, k
         if key not in self._found:
             vectors = self.vectors(what, by)
@@ -97,8 +102,35 @@ class Material:
             result = search(vectors, pool, k, tick=tick)
             next(progress, None)  # so that it ends
             self.searches[f"{what} by {by}"] = result
-            self._found[key] = Found(result.places, _cosines(result.scores, vectors.shape[1]))
+            places, scores = self._of_others(result, self._groups(what), pool, vectors)
+            self._found[key] = Found(places, _cosines(scores, vectors.shape[1]))
         return self._found[key]
+
+    def _groups(self, what: str) -> np.ndarray:
+        """Give the group of each unit: that of the first instruction about it."""
+        known = self._catalogue
+        units = known.scenes if what == "scenes" else known.pictures
+        _, first = np.unique(units, return_index=True)
+        return known.groups[first]
+
+    def _of_others(
+        self, found: Neighbours, groups: np.ndarray, pool: np.ndarray, vectors: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Leave out neighbours of the same group, such as a long video's other scenes.
+
+        Where they are most of what was found, more is looked for.
+        """
+        places, scores = _apart(found.places, found.scores, groups, np.arange(len(groups)))
+        k = wider = places.shape[1]
+        lacking = np.flatnonzero((places >= 0).sum(axis=1) < k // 2)
+        lacking = lacking[vectors[lacking].any(axis=1)]
+        while len(lacking) and wider < len(pool):
+            wider = min(len(pool), WIDER * wider)
+            more = search(vectors, pool, wider, asking=lacking)
+            again = _apart(more.places, more.scores, groups, lacking)
+            places[lacking], scores[lacking] = (table[:, :k] for table in again)
+            lacking = lacking[(places[lacking] >= 0).sum(axis=1) < k // 2]
+        return places, scores
 
     # ---------------------------------------------------------------- vectors
 
@@ -183,6 +215,17 @@ class Material:
             left[rows, best] = False
             closest = np.maximum(closest, between[rows, best])
         return order
+
+
+def _apart(
+    places: np.ndarray, scores: np.ndarray, groups: np.ndarray, units: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Leave out of each unit's neighbours those of its own group, and close the gaps."""
+    other = (places >= 0) & (groups[places] != groups[units][:, None])
+    order = np.argsort(~other, axis=1, kind="stable")
+    kept = np.take_along_axis(other, order, 1)
+    places, scores = (np.take_along_axis(table, order, 1) for table in (places, scores))
+    return np.where(kept, places, -1), np.where(kept, scores, 0)
 
 
 def _cosines(scores: np.ndarray, dimensions: int) -> np.ndarray:

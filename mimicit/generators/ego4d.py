@@ -27,7 +27,7 @@ FOLDERS = ("full_scale", "v2/full_scale", "v1/full_scale", "clips", "v2/clips", 
 
 @generator(
     prefix="E4D",
-    link="same-group,similar-text",
+    link="temporal,similar-text",
     origin=(
         "Ego4D is at https://ego4d-data.org: after the licence is signed, its downloader "
         "(https://github.com/facebookresearch/Ego4d) puts annotations/*.json and "

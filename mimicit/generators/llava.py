@@ -58,7 +58,7 @@ class _Read:
 
 @generator(
     prefix="LLAVA",
-    link="same-image,similar-text",
+    link="conversation,similar-image,similar-text",
     origin=(
         "LLaVA-Instruct's conversation_58k.json, detail_23k.json and complex_reasoning_77k.json "
         "are described at https://github.com/haotian-liu/LLaVA/blob/main/docs/Data.md; the "

@@ -29,7 +29,7 @@ _UNUSED = frozenset({"depth", "pose", "label", "instance", "intrinsics"})
 
 @generator(
     prefix="SN",
-    link="same-group,similar-text",
+    link="conversation,similar-text",
     origin=(
         "ScanNet's frames (scannet_frames_25k) are at http://www.scan-net.org/, for those who "
         "agree to its terms; the sentences are ScanRefer's "
