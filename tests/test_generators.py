@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import inspect
+import itertools
 import json
 import re
 import shutil
@@ -150,6 +151,32 @@ def test_the_order_of_records_changes_nothing(name: str, files: Path) -> None:
     for path in annotation_files(files):
         rewrite(path, lambda records: records[::-1])
     assert ids_of(scenes_of(name, files)) == before
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_which_of_two_records_with_one_id_stays_is_not_up_to_their_order(
+    name: str, files: Path
+) -> None:
+    for path in annotation_files(files):
+        rewrite(path, clashing)
+    before = scenes_of(name, files)
+    for path in annotation_files(files):
+        rewrite(path, lambda records: records[::-1])
+    after = scenes_of(name, files)
+    scenes = [[item for item in items if isinstance(item, Scene)] for items in (before, after)]
+    assert scenes[0] == scenes[1]
+
+
+def clashing(records: list[Any]) -> list[Any]:
+    """Add to each record one that has a key from it, be it the id, and all else from the next."""
+    objects = [record for record in records if isinstance(record, dict)]
+    pairs = list(itertools.pairwise(objects))
+    keys = {
+        key for record in objects for key, value in record.items() if not isinstance(value, list)
+    }
+    return records + [
+        {**other, key: one[key]} for key in sorted(keys) for one, other in pairs if key in one
+    ]
 
 
 @pytest.mark.parametrize("name", SOURCES)
