@@ -293,6 +293,18 @@ def test_nothing_that_is_known_is_lost_on_the_way_into_its_prompt(name: str) -> 
                     assert asked(name, altered) != told, f"{annotation}: {field.name} is not said"
 
 
+def test_the_page_on_prompts_names_all_that_they_can_say() -> None:
+    page = (ROOT / "docs" / "teachers.md").read_text().partition("## A prompt of your own")[2]
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE)
+    said = {name: set(re.findall(r"`(\w+)`", row)) for name, row in rows}
+    kinds = {**prompts.VARIABLES, "images": prompts.Picture}
+    for name, kind in kinds.items():
+        fields = {field.name for field in dataclasses.fields(kind)}
+        assert fields <= said[name], f"{name}: {fields - said[name]}"
+    assert "`sizes`" in page
+    assert "`times`" in page
+
+
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_difference_has_a_direction(name: str) -> None:
     for scene in sample_scenes(name):
