@@ -161,7 +161,7 @@ def parse(content: bytes) -> Body:
 
 def check(body: Body, models: Sequence[str] | None) -> None:
     """Judge a request's body; raises `Refused` where that fails."""
-    messages, count, model = body.get("messages"), body.get("n"), body.get("model")
+    messages, count = body.get("messages"), body.get("n")
     if not isinstance(messages, list) or not messages:
         raise Refused(400, "'messages' is missing or no list with something in it.")
     if not all(isinstance(each, dict) and isinstance(each.get("role"), str) for each in messages):
@@ -170,8 +170,21 @@ def check(body: Body, models: Sequence[str] | None) -> None:
         raise Refused(400, "Streaming is not supported.", "unsupported_value")
     if count is not None and (type(count) is not int or not 1 <= count <= 128):
         raise Refused(400, "'n' must be a whole number from 1 to 128.")
-    if models is not None and model not in models:
+    check_model(body, models)
+
+
+def check_model(body: Body, models: Sequence[str] | None) -> None:
+    """Judge the model that a request names; raises `Refused` for one that is not known."""
+    if models is not None and (model := body.get("model")) not in models:
         raise Refused(404, f"The model `{model}` does not exist.", "model_not_found")
+
+
+def authorized(headers: dict[str, str], key: str | None) -> bool | None:
+    """Tell whether a request has the key; None where there is none to have."""
+    if key is None:
+        return None
+    given = headers.get("api-key") or headers.get("authorization", "")
+    return given in {key, f"Bearer {key}"}
 
 
 def texts_for(body: Body, seed: int, mode: str, reply: Callable[[], str] | None) -> list[str]:
@@ -204,8 +217,9 @@ def failure(kind: str, retry_after: float | None, limits: dict[str, str]) -> Ans
     return replace(answer, headers=headers | (limits if answer.status == 429 else {}))
 
 
-def success(body: Body, key: str, texts: Sequence[str], kind: str, pause: float) -> Answer:
-    """Wrap texts as a 200 answer, spoilt as the fault `kind` has it."""
+def success(body: Body, key: str, texts: Sequence[str], rule: Rule) -> Answer:
+    """Wrap texts as a 200 answer, spoilt as the fault has it."""
+    kind = rule.kind
     said: Sequence[str | None] = texts
     if kind == "empty":
         said = []
@@ -218,14 +232,20 @@ def success(body: Body, key: str, texts: Sequence[str], kind: str, pause: float)
     usage = made["usage"]
     billed = usage["prompt_tokens"], usage["completion_tokens"]
     content = json.dumps(made).encode()
-    half = len(content) // 2
-    if kind == "drop-midway":
-        return Answer(200, (content[:half],), missing=len(content) - half, billed=billed)
-    if kind == "slow":
-        pieces = (b"", *(bytes([byte]) for byte in content))
-        return Answer(200, pieces, pause=pause, billed=billed)
     if kind == "huge":
         before, _, after = content.rpartition(b"HUGE")  # the model's name comes earlier
         pieces = (before, *[b"more and more words " * 2500] * 1000, after)
         return Answer(200, pieces, billed=billed)
+    return spoilt(content, rule, billed)
+
+
+def spoilt(content: bytes, rule: Rule, billed: tuple[int, int]) -> Answer:
+    """Make a 200 answer, its sending spoilt as the fault has it."""
+    half = len(content) // 2
+    if rule.kind == "drop-midway":
+        return Answer(200, (content[:half],), missing=len(content) - half, billed=billed)
+    if rule.kind == "slow":
+        pieces = (b"", *(bytes([byte]) for byte in content))
+        pause = 0.1 if rule.seconds is None else rule.seconds
+        return Answer(200, pieces, pause=pause, billed=billed)
     return Answer(200, (content,), billed=billed)

@@ -77,7 +77,6 @@ REASONS = {
         "no-sentence": "a record of which no sentence is left",
         "no-turns": "a conversation of which no question with an answer is left",
         "no-video": "times, but no video",
-        "not-chosen": "a sentence of a room of which as many others are used as may be",
         "other-boxes": "boxes that are not the left, top, width and height in pixels, as it seems",
         "score": "a mark that somebody gave",
         "size-mismatch": "boxes for a picture of another shape than this one",

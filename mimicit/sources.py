@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import operator
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mimicit.errors import SourceError, UsageError
 from mimicit.generators import Generator, open_source
 from mimicit.media import Media
 from mimicit.media_cache import MediaCache, default_directory
+from mimicit.names import escape_id
 from mimicit.progress import Counted, Track
 from mimicit.prompts import Prompt
 from mimicit.schema import Rejection, Scene
@@ -28,6 +30,10 @@ class Source:
         self.found: set[str] = set()
         self._limit = config.limit
         self._only = frozenset(config.only)
+        self._spelled: dict[str, set[str]] = {}  # as ids have it, or as the source's own files do
+        for name in self._only:
+            for spelled in (name, escape_id(name)):
+                self._spelled.setdefault(spelled, set()).add(name)
 
     def scenes(self) -> Iterator[Scene | Rejection]:
         """Read it once more; each pass does."""
@@ -40,6 +46,8 @@ class Source:
         for item in items:
             if item.source != self.generator.name:
                 raise SourceError(f"source {self.generator.name!r} gives scenes of {item.source!r}")
+            if isinstance(item, Scene) and (problem := _misnamed(item)):
+                raise SourceError(f"source {self.generator.name!r} gives a scene with {problem}")
             if self._only and not self._wanted(item):
                 continue
             if isinstance(item, Scene) and left is not None:
@@ -49,15 +57,45 @@ class Source:
             yield item
 
     def _wanted(self, item: Scene | Rejection) -> bool:
-        """Tell whether `--only` names a scene: by its id, a picture's or a clip's, zeros or no."""
+        """Tell whether `--only` names a scene: by its id, a picture's or a clip's, zeros or no.
+
+        The id may be spelled as the source's own files have it.
+        """
         if isinstance(item, Rejection):
             names = {item.scene_id, f"{self.generator.prefix}_IMG_{item.scene_id}"}
         else:
             pictures = (ref.id for ref in item.images)
             names = {item.id, *pictures, *(clip.id for clip in item.clips)}
         names |= {name.lstrip("0") or "0" for name in names if name}
-        self.found |= self._only & names
-        return not self._only.isdisjoint(names)
+        wanted = set[str]().union(*(self._spelled.get(name, ()) for name in names))
+        self.found |= wanted
+        return bool(wanted)
+
+
+_ID = re.compile(r"[A-Za-z0-9._~-]+")
+_PREFIX = re.compile(r"[A-Za-z0-9]+")
+_MEDIA_ID = re.compile(r"[A-Za-z0-9]+_IMG_[A-Za-z0-9._~-]+")
+
+
+def _misnamed(scene: Scene) -> str:
+    """Say what of a scene's names could not be published, and what to do; "" where all can."""
+    if not _PREFIX.fullmatch(scene.prefix):
+        return f"the prefix {scene.prefix!r} ({scene.id}), which is of A-Z, a-z and 0-9"
+    spell = "mimicit.names.escape_id spells any text"
+    if not (isinstance(scene.id, str) and _ID.fullmatch(scene.id)):
+        return f"the id {scene.id!r}, which is text of of A-Z, a-z, 0-9 and ._~-: {spell}"
+    if not scene.groups or not all(isinstance(group, str) and group for group in scene.groups):
+        return f"the groups {scene.groups!r} ({scene.id}): they are one text or more, none empty"
+    media = [*(ref.id for ref in scene.images), *(clip.id for clip in scene.clips)]
+    if not media:
+        return f"neither a picture nor a clip ({scene.id}): reject what it was made of"
+    for name in media:
+        if not _MEDIA_ID.fullmatch(name):
+            return (
+                f"a picture or clip of the id {name!r} ({scene.id}), which is the prefix, _IMG_ "
+                f"and one or more of A-Z, a-z, 0-9 and ._~-: {spell}"
+            )
+    return ""
 
 
 @contextlib.contextmanager

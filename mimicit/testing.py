@@ -4,8 +4,9 @@
         client = openai.OpenAI(base_url=server.base_url, api_key="any")
 
 It answers chat completions with plausible questions and answers that depend on the request
-alone, keeps a record of every call, and misbehaves on demand (`fail`), so that prompts and
-pipelines can be tried before anybody pays. `python -m mimicit.testing` runs it by itself.
+alone, and calls for embeddings with vectors of words. It keeps a record of every call, and
+misbehaves on demand (`fail`), so that prompts and pipelines can be tried before anybody pays.
+`python -m mimicit.testing` runs it by itself.
 Standard library only; it listens on 127.0.0.1.
 """
 
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import NoReturn, Self, cast
 
 from mimicit import _fake_batch
+from mimicit import _fake_embeddings as embeddings
 from mimicit import _fake_http as http
 from mimicit._fake_batch import Batch, Desk
 from mimicit._fake_http import Answer, Refused, Rule
@@ -42,7 +44,7 @@ _CHAT = re.compile(r"(/openai)?/v1/chat/completions|/openai/deployments/[^/]+/ch
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One chat-completion call.
+    """One call for a chat completion, or for embeddings.
 
     Attributes:
         number: 1 for the first that arrived.
@@ -129,13 +131,13 @@ class FakeTeacher:
 
     @property
     def calls(self) -> list[Call]:
-        """The chat-completion calls so far, lines of batches among them, in order of arrival."""
+        """The calls so far, lines of batches among them, in order of arrival."""
         with self._lock:
             return list(self._calls)
 
     @property
     def count(self) -> int:
-        """How many chat-completion calls arrived, whatever became of them; without batches."""
+        """How many calls arrived, whatever became of them; without batches."""
         with self._lock:
             return sum(not call.batch for call in self._calls)
 
@@ -268,7 +270,7 @@ class FakeTeacher:
                         pass
             return False
         path = request.path.partition("?")[0]
-        if request.method == "POST" and _CHAT.fullmatch(path):
+        if request.method == "POST" and (_CHAT.fullmatch(path) or embeddings.asked(path)):
             return await self._complete(request, reader, writer)
         answer = self._browse(request)
         writer.write(answer.head(keep=request.keep) + answer.pieces[0])
@@ -277,7 +279,7 @@ class FakeTeacher:
 
     def _browse(self, request: HttpRequest) -> Answer:
         path = request.path.partition("?")[0]
-        if self._authorized(request.headers) is False:
+        if http.authorized(request.headers, self._api_key) is False:
             return Refused(*http.ERRORS["401"]).answer
         if self._desk.serves(path):
             try:
@@ -311,12 +313,6 @@ class FakeTeacher:
             self._calls[call.number - 1] = replace(call, status=answer.status)
         return answer, answer.billed
 
-    def _authorized(self, headers: dict[str, str]) -> bool | None:
-        if self._api_key is None:
-            return None
-        given = headers.get("api-key") or headers.get("authorization", "")
-        return given in {self._api_key, f"Bearer {self._api_key}"}
-
     async def _complete(
         self, request: HttpRequest, reader: StreamReader, writer: StreamWriter
     ) -> bool:
@@ -343,14 +339,15 @@ class FakeTeacher:
         """Record a call, with the fault it is to meet or the error it deserves."""
         headers = dict(request.headers)
         headers |= {name: "[hidden]" for name in ("authorization", "api-key") if name in headers}
-        authorized = None if batch else self._authorized(request.headers)
+        authorized = None if batch else http.authorized(request.headers, self._api_key)
         answer = Refused(*http.ERRORS["401"]).answer if authorized is False else None
         body: Body = {}
         rule = None
         try:
             body = http.parse(request.content)
             if answer is None:
-                http.check(body, self._models)
+                check = embeddings.check if embeddings.asked(request.path) else http.check
+                check(body, self._models)
                 rule = self._strike(body)
         except Refused as refused:
             answer = answer or refused.answer
@@ -379,6 +376,8 @@ class FakeTeacher:
     def _write(self, request: HttpRequest, call: Call, rule: Rule | None) -> Answer:
         """Write the answer to a call that is in order, as its fault has it."""
         rule = rule or Rule("")
+        if embeddings.asked(call.path):
+            return embeddings.answer(call.body, rule)
         rates = http.rates(call.body, len(self._active), failed=rule.kind in http.ERRORS)
         rates = rates if self._rate_headers else {}
         if failed := http.failure(rule.kind, rule.retry_after, rates):
@@ -389,8 +388,7 @@ class FakeTeacher:
             texts = http.texts_for(call.body, self._seed, self._schema, reply)
         except Refused as refused:
             return refused.answer
-        pause = 0.1 if rule.seconds is None else rule.seconds
-        answer = http.success(call.body, call.key, texts, rule.kind, pause)
+        answer = http.success(call.body, call.key, texts, rule)
         named = {"x-request-id": f"req_{call.number:06}_{call.key[:16]}"}
         return replace(answer, headers=named | rates)
 

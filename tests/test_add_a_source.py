@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,10 @@ import pytest
 from PIL import Image
 
 import mimicit
+from mimicit.config import BuildConfig, SourceConfig
+from mimicit.errors import SourceError
+from mimicit.pipeline import build
+from mimicit.schema import Rejection, Scene
 from mimicit.testing import FakeTeacher
 from mimicit.validate import find_problems
 
@@ -24,16 +30,13 @@ def block(language: str) -> str:
     return str(found)
 
 
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    """A package with the source of the page, its prompt and a sample, installed nowhere."""
-    package = tmp_path / "site" / "yourpackage"
-    sample = package / "_data" / "samples" / "birds"
-    sample.mkdir(parents=True)
-    (package / "_data" / "prompts").mkdir()
-    (package / "__init__.py").touch()
-    (package / "birds.py").write_text(block("python"))
-    (package / "_data" / "prompts" / "birds.yaml").write_text(block("yaml"))
+def follow(source: Path, prompts: Path, samples: Path) -> Path:
+    """Write the three of the page, each into its folder; return that of the sample."""
+    sample = samples / "birds"
+    for folder in (source, prompts, sample):
+        folder.mkdir(parents=True, exist_ok=True)
+    (source / "birds.py").write_text(block("python"))
+    (prompts / "birds.yaml").write_text(block("yaml"))
     lines = []
     for number in range(8):
         Image.new("RGB", (60, 40), (30 * number, 90, 40)).save(sample / f"{number}.png")
@@ -42,6 +45,15 @@ def package(tmp_path: Path) -> Path:
     (sample / "birds.jsonl").write_text("\n".join(lines))
     (sample / "LICENSES.md").write_text(" ".join(f"{number}.png" for number in range(8)))
     (sample / "licence.txt").write_text("CC0-1.0\n")
+    return sample
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A package with the source of the page, its prompt and a sample, installed nowhere."""
+    package = tmp_path / "site" / "yourpackage"
+    follow(package, package / "_data" / "prompts", package / "_data" / "samples")
+    (package / "__init__.py").touch()
     info = tmp_path / "site" / "yourpackage-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: yourpackage\nVersion: 1.0\n")
@@ -49,6 +61,21 @@ def package(tmp_path: Path) -> Path:
     assert group == '[project.entry-points."mimicit.generators"]'
     (info / "entry_points.txt").write_text("[mimicit.generators]\n" + line.replace('"', ""))
     return package
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of what the contract needs of this tree, with the source of the page in it."""
+    tree = tmp_path / "tree"
+    for name in ("mimicit", "prompts"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tree / "tests").mkdir()
+    for name in ("conftest.py", "test_generators.py", "test_structure.py"):
+        shutil.copy(ROOT / "tests" / name, tree / "tests")
+    for name in ("README.md", "pyproject.toml"):
+        shutil.copy(ROOT / name, tree)
+    follow(tree / "mimicit" / "generators", tree / "prompts", tree / "samples")
+    return tree
 
 
 def run(package: Path, *arguments: str, cwd: Path) -> str:
@@ -65,9 +92,75 @@ def run(package: Path, *arguments: str, cwd: Path) -> str:
     return done.stdout
 
 
+CONTRACT = ["tests/test_generators.py", "-n", "0", "-p", "no:cacheprovider"]
+
+
+def test_in_the_tree_its_source_passes_every_test_with_no_other_file_changed(tree: Path) -> None:
+    tests = [*CONTRACT, "tests/test_structure.py", "-k", "readme or (birds and not asked)"]
+    said = run(tree / "mimicit", "-m", "pytest", *tests, cwd=tree)
+    assert re.search(r"^[0-9]{2} passed", said.splitlines()[-1]), said
+    own = "mimicit/generators/birds.py"
+    run(tree / "mimicit", "-m", "ruff", "check", "--no-cache", own, cwd=tree)
+    run(tree / "mimicit", "-m", "ruff", "format", "--no-cache", "--check", own, cwd=tree)
+
+
+def test_its_source_reads_as_the_page_says(package: Path, tmp_path: Path) -> None:
+    lines = [
+        {"id": "b", "seen": "A wren."},
+        {"id": " ", "seen": "A robin."},
+        {"id": "b", "seen": "A robin.", "garden": "north side"},
+        {"id": "a", "seen": " "},
+    ]
+    (tmp_path / "birds.jsonl").write_text(
+        "".join(json.dumps({"file": "0.png", **line}) + "\n" for line in lines)
+    )
+    birds = runpy.run_path(str(package / "birds.py"), run_name="birds")["Birds"]
+    found = list(birds(root=tmp_path).scenes())
+    assert {one.record: one.reason for one in found if isinstance(one, Rejection)} == {
+        "line 1": "duplicate-image-id",
+        "line 2": "no-image-id",
+        "line 4": "empty-caption",
+    }
+    assert [s.groups for s in found if isinstance(s, Scene)] == [("north~20~side", "b")]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("escape_id(record.id), record", "record.id, record", "birds.*the id 'b 1'.*escape_id"),
+        ('"BIRD_IMG_{name}"', '"BIRD-{name}"', "birds.*'BIRD-b~20~1'"),
+        ("(garden, name) if garden else (name,)", "(garden,)", r"birds.*the groups \(''"),
+        (
+            'prefix="BIRD",\n          ',
+            'prefix="my-birds",\n          ',
+            "birds.*prefix 'my-birds'",
+        ),
+        ("images=(picture,)", "images=()", "birds.*neither a picture nor a clip"),
+    ],
+)
+def test_a_source_with_names_that_cannot_be_published_is_told(
+    package: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    right: str,
+    wrong: str,
+    said: str,
+) -> None:
+    code = package / "birds.py"
+    assert right in code.read_text()
+    code.write_text(code.read_text().replace(right, wrong))
+    (tmp_path / "birds.jsonl").write_text('{"id": "b 1", "file": "0.png", "seen": "A robin."}')
+    Image.new("RGB", (60, 40)).save(tmp_path / "0.png")
+    monkeypatch.syspath_prepend(package.parent)
+    for name in ("yourpackage", "yourpackage.birds"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    config = BuildConfig(sources=[SourceConfig(name="birds", options={"root": str(tmp_path)})])
+    with pytest.raises(SourceError, match=said):
+        build(config, tmp_path / "out")
+
+
 def test_its_source_passes_the_contract_with_no_file_of_ours_changed(package: Path) -> None:
-    contract = ["tests/test_generators.py", "-k", "birds", "-n", "0", "-p", "no:cacheprovider"]
-    said = run(package, "-m", "pytest", *contract, cwd=ROOT)
+    said = run(package, "-m", "pytest", *CONTRACT, "-k", "birds", cwd=ROOT)
     assert re.search(r"^[0-9]{2} passed", said.splitlines()[-1]), said
 
 

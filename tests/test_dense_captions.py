@@ -402,6 +402,8 @@ def test_times_are_said_as_people_say_them(tmp_path: Path) -> None:
         ("A man washes and dries a car.", True),
         ("A boy and an old man speaks in a hall.", False),
         ("Two men stands on the bank.", False),
+        ("People walks on a field.", False),
+        ("A man and woman stands on a hill.", False),
         ("Kids are watching a the boy.", False),
         ("A man and a woman kiss on a sofa.", True),
         ("Two men across the street wave.", True),

@@ -124,6 +124,21 @@ def test_what_cannot_be_told_is_turned_away_and_the_rest_stays(
     assert rejected[0].record.startswith("record 1")
 
 
+def test_white_space_around_a_task_changes_nothing(tmp_path: Path) -> None:
+    rows = [row("H_A_1.mp4", task, f"Said of {n}.") for n, task in enumerate((" H2 ", "H3\n"))]
+    scenes, rejected = read(written(tmp_path, [*rows, row("H_A_1.mp4", "H1 ", "A second")]))
+    assert [one.kind for one in write(scenes["H_A_1"], 0)] == ["description", "reasoning"]
+    assert [one.reason for one in rejected] == ["frame-numbers"]
+
+
+def test_a_row_that_repeats_another_says_which(tmp_path: Path) -> None:
+    same = row("H_A_1.mp4", "H2", "A dog barks.", "What?", number=7)
+    rows = [same, row("H_A_1.mp4", "H3", "Because."), {**same, "ID": "test_9"}]
+    (one,) = read(written(tmp_path, rows))[1]
+    assert (one.reason, one.record) == ("duplicate-record", "record 3, ID test_9")
+    assert "record 1, ID test_7" in one.detail
+
+
 # --------------------------------------------------------------------- videos
 
 

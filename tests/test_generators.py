@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import inspect
+import itertools
 import json
 import re
 import shutil
@@ -153,6 +154,32 @@ def test_the_order_of_records_changes_nothing(name: str, files: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SOURCES)
+def test_which_of_two_records_with_one_id_stays_is_not_up_to_their_order(
+    name: str, files: Path
+) -> None:
+    for path in annotation_files(files):
+        rewrite(path, clashing)
+    before = scenes_of(name, files)
+    for path in annotation_files(files):
+        rewrite(path, lambda records: records[::-1])
+    after = scenes_of(name, files)
+    scenes = [[item for item in items if isinstance(item, Scene)] for items in (before, after)]
+    assert scenes[0] == scenes[1]
+
+
+def clashing(records: list[Any]) -> list[Any]:
+    """Add to each record one that has a key from it, be it the id, and all else from the next."""
+    objects = [record for record in records if isinstance(record, dict)]
+    pairs = list(itertools.pairwise(objects))
+    keys = {
+        key for record in objects for key, value in record.items() if not isinstance(value, list)
+    }
+    return records + [
+        {**other, key: one[key]} for key in sorted(keys) for one, other in pairs if key in one
+    ]
+
+
+@pytest.mark.parametrize("name", SOURCES)
 def test_what_happens_is_told_in_the_order_of_time_however_it_is_listed(
     name: str, files: Path
 ) -> None:
@@ -264,6 +291,18 @@ def test_nothing_that_is_known_is_lost_on_the_way_into_its_prompt(name: str) -> 
                     known = (*scene.annotations[:place], changed, *scene.annotations[place + 1 :])
                     altered = dataclasses.replace(scene, annotations=known)
                     assert asked(name, altered) != told, f"{annotation}: {field.name} is not said"
+
+
+def test_the_page_on_prompts_names_all_that_they_can_say() -> None:
+    page = (ROOT / "docs" / "teachers.md").read_text().partition("## A prompt of your own")[2]
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE)
+    said = {name: set(re.findall(r"`(\w+)`", row)) for name, row in rows}
+    kinds = {**prompts.VARIABLES, "images": prompts.Picture}
+    for name, kind in kinds.items():
+        fields = {field.name for field in dataclasses.fields(kind)}
+        assert fields <= said[name], f"{name}: {fields - said[name]}"
+    assert "`sizes`" in page
+    assert "`times`" in page
 
 
 @pytest.mark.parametrize("name", SOURCES)

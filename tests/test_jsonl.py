@@ -102,6 +102,10 @@ VIDEO = {"video": "v.mp4"}
             Dialogue((("Who?", "A cat."),)),
         ),
         ({"notes": {"title": "Cats"}}, Note("title", "Cats")),
+        ({"notes": {"stars": 4}}, Note("stars", "4")),
+        ({"notes": {"duration": 10.5}}, Note("duration", "10.5")),
+        ({"notes": {"turn": "joke"}}, Note("Turn", "joke")),
+        ({"notes": {"narrator": "me"}}, Note("Narrator", "me")),
     ],
 )
 def test_each_key_becomes_what_it_says(tmp_path: Path, line: dict[str, Any], meant: object) -> None:
@@ -135,6 +139,7 @@ def test_a_video_is_cut_as_the_line_says_or_the_option(tmp_path: Path) -> None:
 
 def test_what_belongs_together_is_said_or_is_what_shows_the_same(tmp_path: Path) -> None:
     assert one(tmp_path, group="a b", groups=["c", "a b"])[0].groups == ("a~20~b", "c")
+    assert one(tmp_path, group=7, groups=[8, "x"])[0].groups == ("7", "8", "x")
     assert one(tmp_path, image="p/q.jpg")[0].groups == ("p~2f~q.jpg",)
     assert one(tmp_path, **VIDEO)[0].groups == ("v.mp4",)
 
@@ -236,6 +241,7 @@ def test_a_line_that_is_wrong_is_told_with_its_number(
             "conversations, message 1",
         ),
         ({"notes": {"title": " "}}, "empty-sentence", "notes 'title'"),
+        ({"notes": {"kind": "k" * 3000}}, "malformed-record", "notes 'kind'"),
     ],
 )
 def test_an_item_that_is_wrong_is_told_and_the_rest_of_its_line_stays(
@@ -253,6 +259,54 @@ def test_a_key_of_an_item_that_is_misspelt_is_told_what_was_meant(tmp_path: Path
     assert rejected.detail == "unknown key `box`; did you mean `bbox`?"
     _, (rejected,) = one(tmp_path, boxes=[{"category": "cat", "bbox": [1, 2, 3, 4]}])
     assert rejected.detail == "unknown key `category`; did you mean `label`?"
+
+
+def test_stories_of_one_id_are_told_apart(tmp_path: Path) -> None:
+    told = [
+        {"sentences": [f"We saw {thing}.", "We left."], "id": name}
+        for thing, name in (("a cat", "x"), ("a dog", ""), ("a cow", "x"), ("a hen", "x"))
+    ]
+    scene, rejected = one(tmp_path, stories=told)
+    assert [a.id for a in scene.annotations if isinstance(a, Story)] == ["x", "2", "x 2", "x 3"]
+    assert not rejected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"id": 1, "image": "a.jpg"}]',
+        json.dumps({"id": 1, "image": "a.jpg"}, indent=2),
+        json.dumps([{"id": 1, "image": "a.jpg"}], indent=2),
+    ],
+)
+def test_json_that_is_no_lines_is_told_how_lines_are_written(tmp_path: Path, text: str) -> None:
+    (tmp_path / "own.jsonl").write_text(text)
+    scenes, rejected = read(tmp_path)
+    assert not scenes
+    assert "write one object a line" in rejected[0].detail
+
+
+@pytest.mark.parametrize("text", ["", "\n \n", "\ufeff"])
+def test_a_file_in_which_nothing_stands_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "own.jsonl").write_text(text, encoding="utf-8")
+    with pytest.raises(SourceError, match=r"own\.jsonl"):
+        read(tmp_path)
+
+
+def test_a_scene_is_chosen_by_its_own_id_however_it_is_spelled(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48), "red").save(tmp_path / "a.png")
+    names = ["my cat", "my~20~cat", "cat/1", "7"]
+    read(tmp_path, *({"id": n, "image": "a.png", "captions": [f"A {n}."]} for n in names))
+    source = SourceConfig(name="jsonl", options={"root": str(tmp_path)})
+
+    def scenes(*only: str) -> int:
+        out = tmp_path / "-".join(only).replace("/", "_")
+        return build(BuildConfig(sources=[source], only=list(only)), out).scenes
+
+    assert scenes("cat/1") == scenes("cat~2f~1") == scenes("7") == 1
+    assert scenes("my cat", "my~20~cat") == 2, "each of them names one, or the other as well"
+    with pytest.raises(UsageError, match="'my dog' names no scene"):
+        scenes("my cat", "my dog")
 
 
 def test_of_two_lines_with_one_id_one_stays_whichever_file_they_are_in(tmp_path: Path) -> None:

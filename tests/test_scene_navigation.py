@@ -1,7 +1,9 @@
 """The scene navigation source: rooms, what people said in them, and what that tells for certain."""
 
+import dataclasses
 import json
 import random
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,15 @@ from conftest import SHARED, needs_shared
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mimicit import prompts
 from mimicit.annotations import Note, Utterance
 from mimicit.checks import check
 from mimicit.errors import SourceError, UsageError
-from mimicit.generators import open_source
+from mimicit.generators import find, open_source
 from mimicit.moments import Uniform
 from mimicit.reasons import REASONS
 from mimicit.schema import Exchange, ImageRef, Rejection, Scene
+from mimicit.shipped import shipped
 from mimicit.templates import write
 from mimicit.templates._referring import facts
 from mimicit.templates.rooms import _wording
@@ -46,7 +50,7 @@ def said_of(scene: Scene) -> list[tuple[str, str]]:
 
 
 def planned(scene: Scene) -> list[str]:
-    return [a.text for a in scene.annotations if isinstance(a, Note)]
+    return [a.text for a in scene.annotations if isinstance(a, Note) and a.name == "activity"]
 
 
 LAMP = ["lamp", "The lamp next to the bed."]
@@ -85,14 +89,61 @@ def test_the_three_layouts_are_told_apart_by_their_shape(tmp_path: Path) -> None
     assert said_of(scenes["scene0002_00"]) == [("lamp", "the tall lamp")]
     scenes, rejected = read(tmp_path, annotations=str(tmp_path / "c.csv"))
     assert said_of(scenes["scene0003_00"]) == [("chair", "the red, old chair")]
-    assert Counter(r.reason for r in rejected) == {"misunderstood": 1, "malformed-record": 1}
+    assert {r.record: r.reason for r in rejected} == {
+        "line 3": "misunderstood",
+        "line 4": "malformed-record",
+    }
 
 
-@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "scan_id\nx\n", "\0\0"])
-def test_a_table_in_another_layout_is_told(tmp_path: Path, content: str) -> None:
-    (tmp_path / "nr3d.csv").write_text(content)
-    with pytest.raises(SourceError, match=r"nr3d\.csv"):
+HEADER = "scan_id,instance_type,utterance\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "no column"),
+        (b"a,b\n1,2\n", "no column 'instance_type'"),
+        (b"scan_id\nx\n", "no column"),
+        (b"\0\0", ""),
+        (HEADER.encode(), "a header, and not one row"),
+        (HEADER.encode("utf-16"), ""),
+    ],
+)
+def test_a_table_in_another_layout_is_told(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "nr3d.csv").write_bytes(content)
+    with pytest.raises(SourceError, match=rf"nr3d\.csv.*{words}"):
         read(tmp_path)
+
+
+def test_a_row_that_is_broken_is_named_by_its_line(tmp_path: Path) -> None:
+    rows = [b'a,lamp,"the tall', b'lamp"', b"a,lamp,the small one,too,many", b"", b"a,caf\xe9,x"]
+    (tmp_path / "nr3d.csv").write_bytes(HEADER.encode() + b"\n".join(rows))
+    scenes, rejected = read(tmp_path)
+    assert said_of(scenes["a"]) == [("lamp", "the tall lamp")]
+    assert [(r.record, r.reason) for r in rejected] == [
+        ("line 4", "malformed-record"),
+        ("line 6", "malformed-record"),
+    ]
+    assert "5 columns" in rejected[0].detail
+    assert "UTF-8" in rejected[1].detail
+
+
+def test_activities_that_are_not_utf8_are_told(tmp_path: Path) -> None:
+    root = write_file(tmp_path, {"a": [LAMP]})
+    (root / "mine.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(SourceError, match=r"mine\.txt.*UTF-8"):
+        read(root, activities=str(root / "mine.txt"))
+
+
+def test_a_room_that_stands_twice_in_a_table_has_what_both_entries_say(tmp_path: Path) -> None:
+    entries = [[LAMP, ["desk", "The desk."]], [["bed", "The bed."], LAMP]]
+    for order in (entries, entries[::-1]):
+        told = ", ".join(f'"a": {json.dumps({"description": one})}' for one in order)
+        (tmp_path / "scan_info.json").write_text("{" + told + "}")
+        scenes, rejected = read(tmp_path)
+        assert {name for name, _ in said_of(scenes["a"])} == {"lamp", "desk", "bed"}
+        assert [r.reason for r in rejected] == ["duplicate-sentence"]
+        assert "entry 2" in rejected[0].record
 
 
 def test_what_is_wrong_is_named_and_the_rest_stays(tmp_path: Path) -> None:
@@ -145,15 +196,38 @@ def test_a_room_without_frames_is_shown_by_its_video(tmp_path: Path) -> None:
     assert scenes["scene0001_00"].clips[0].name == "videos/scene0001_00.mp4"
 
 
-def test_sentences_are_chosen_by_what_they_are(tmp_path: Path) -> None:
+def prompted(scene: Scene) -> list[str]:
+    """List what a model is told of a room."""
+    path = shipped(find("scene_navigation").__module__, "prompts", "scene_navigation.yaml")
+    text = str(prompts.load(path).messages(scene, [])[-1].parts[0])
+    return [line.removeprefix("- ") for line in text.splitlines() if line.startswith("- ")]
+
+
+def test_a_model_is_shown_some_sentences_and_templates_read_all(tmp_path: Path) -> None:
     said = [["lamp", f"lamp number {n}"] for n in range(30)]
-    before, rejected = read(write_file(tmp_path, {"a": said}), sentences="12")
-    assert len(said_of(before["a"])) == 12
-    assert [r.reason for r in rejected] == ["not-chosen"] * 18
+    options = {"sentences": "12", "per_room": "1"}
+    before, rejected = read(write_file(tmp_path, {"a": said}), **options)
+    assert not rejected
+    assert len(said_of(before["a"])) == 30
+    *shown, activity = prompted(before["a"])
+    assert len(shown) == 12
+    assert all(re.fullmatch(r"lamp number \d+ \(lamp\)", line) for line in shown)
+    assert activity in planned(before["a"])
     random.Random(1).shuffle(said)
-    assert read(write_file(tmp_path, {"a": said}), sentences="12")[0] == before
-    fewer = [item for item in said if tuple(item) in said_of(before["a"])]
-    assert read(write_file(tmp_path, {"a": fewer}), sentences="12")[0] == before
+    assert read(write_file(tmp_path, {"a": said}), **options)[0] == before
+    fewer = [item for item in said if f"{item[1]} (lamp)" in shown]
+    (room_of,) = read(write_file(tmp_path, {"a": fewer}), **options)[0].values()
+    assert prompted(room_of) == [*shown, activity]
+
+
+def test_a_fact_may_be_told_by_a_sentence_that_no_model_is_shown(tmp_path: Path) -> None:
+    said = [["lamp", f"the lamp on the {color} desk"] for color in ("red", "blue", "green")]
+    one, all_ = (
+        read(write_file(tmp_path, {"a": said}), sentences=most)[0]["a"] for most in ("1", "50")
+    )
+    assert [(e.instruction, e.answer) for e in write(one, 0)] == [
+        (e.instruction, e.answer) for e in write(all_, 0)
+    ]
 
 
 def test_activities_are_drawn_for_each_room_by_a_seed(tmp_path: Path) -> None:
@@ -216,6 +290,15 @@ def test_ids_are_injective(tmp_path_factory: pytest.TempPathFactory, names: list
         ("table", "this is a brown table. it is in the corner of the room.",
          "a brown table in a corner of the room"),
         ("desk", "The desk in front of the window.", "a desk in front of a window"),
+        ("chair", "this is a chair. there is a lamp on the table. it is under the window.", None),
+        ("chair", "this is a chair by a desk. the desk is white. it is under the window.",
+         "a chair by a desk"),
+        ("chair", "this is a chair. it is brown. it is under the window.",
+         "a chair under a window"),
+        ("chair", "this is a chair. the chair is located near the door.", "a chair near a door"),
+        ("chair", "a chair next to the books. they are under the window.",
+         "a chair next to some books"),
+        ("chair", "this is a chair. the lamp is near the door.", None),
         ("box", "The box in front of the box.", None),
         ("lamp", "The lamp in front of the trash can.", None),
         ("backpack", "The smaller box on the floor.", None),
@@ -267,6 +350,31 @@ def test_a_room_is_described_and_its_things_are_found() -> None:
     assert all(e.instruction[0].isupper() for e in made)
 
 
+def rooms_of(*said: tuple[str, str]) -> list[Exchange]:
+    """Ask about many rooms of which the same is said, so that all wordings come up."""
+    scene = room(*said)
+    return [e for n in range(60) for e in asked(dataclasses.replace(scene, id=f"a{n}"))]
+
+
+def test_no_room_is_said_to_have_what_is_in_another_room() -> None:
+    said = [("shelf", "the shelf in the hallway"), ("lamp", "The lamp next to the bed."),
+            ("desk", "Desk near the door.")]  # fmt: skip
+    made = [e for e in rooms_of(*said) if "hallway" in e.instruction + e.answer]
+    assert {e.kind for e in made} == {"location", "nearby"}
+    assert not any("this room" in e.instruction + e.answer for e in made)
+
+
+def test_a_trash_can_can_not_be_found() -> None:
+    made = rooms_of(("trash can", "the trash can next to the bed"), ("lamp", "lamp by the bed"))
+    assert not any("can can" in e.instruction + e.answer for e in made)
+    assert any("A lamp can be found" in e.answer for e in made)
+
+
+def test_a_room_is_not_asked_to_be_furnished() -> None:
+    made = rooms_of(("towel", "the towel on the floor"), ("lamp", "lamp by the bed"))
+    assert not any("furnish" in e.instruction for e in made)
+
+
 def test_nothing_is_said_of_a_room_of_which_nothing_is_certain() -> None:
     assert asked(room(("chair", "the left one"), ("chair", "the one closest to you"))) == []
 
@@ -277,7 +385,7 @@ def test_the_real_file_is_read_whole() -> None:
     assert len(scenes) == 641
     kept = sum(len(said_of(scene)) for scene in scenes.values())
     assert kept + len(rejected) == 41_503
-    assert {r.reason for r in rejected} == {"duplicate-sentence", "not-chosen"}
-    assert max(len(said_of(scene)) for scene in scenes.values()) == 50
+    assert {r.reason for r in rejected} == {"duplicate-sentence"}
+    assert max(len(prompted(scene)) for scene in scenes.values()) == 53
     kinds = Counter(e.kind for scene in list(scenes.values())[::8] for e in write(scene, 0))
     assert kinds.keys() == {"description", "objects", "location", "nearby"}

@@ -317,6 +317,7 @@ def test_places_in_a_picture_are_not_its_name_beside_that_of_another() -> None:
         "there are now noticeable changes here",
         "i don t see any differences in the right picture from the left",
         "a person in the foreground that was not there before",
+        "the photo has an extra car",
     ],
 )
 def test_what_cannot_be_understood_for_certain_is_not_used(typed: str) -> None:

@@ -1,5 +1,6 @@
 """The fake teacher, over real sockets."""
 
+import array
 import base64
 import hashlib
 import http.client
@@ -449,7 +450,7 @@ def test_azure_paths_are_served(server: FakeTeacher, client: Client) -> None:
 
 
 def test_other_paths_are_not_found(server: FakeTeacher, client: Client) -> None:
-    for method, path in (("GET", PATH), ("POST", "/v1/embeddings"), ("GET", "/")):
+    for method, path in (("GET", PATH), ("POST", "/v1/audio/speech"), ("GET", "/")):
         status, answer, _ = client.send({}, path, method)
         assert status == 404
         assert answer["error"]["type"] == "invalid_request_error"
@@ -459,6 +460,55 @@ def test_other_paths_are_not_found(server: FakeTeacher, client: Client) -> None:
 def test_rate_headers_can_be_left_out() -> None:
     with FakeTeacher(latency=0, rate_headers=False) as server, Client(server) as client:
         assert not [name for name in client.send(ask())[2] if "ratelimit" in name]
+
+
+# ------------------------------------------------------------------ embeddings
+
+
+def embedded(client: Client, *texts: str, **more: Any) -> list[Any]:
+    status, answer, _ = client.send({"model": "m", "input": texts, **more}, "/v1/embeddings")
+    assert status == 200, answer
+    return [each["embedding"] for each in answer["data"]]
+
+
+def test_a_vector_depends_on_the_words_of_its_text_alone(client: Client) -> None:
+    one, two, again = embedded(client, "a dog", "two cats", "A dog")
+    assert one == again != two
+    assert embedded(client, "two cats") == [two]
+    assert sum(number * number for number in one) == pytest.approx(1)
+    (coded,) = embedded(client, "a dog", encoding_format="base64")
+    assert array.array("f", base64.b64decode(coded)).tolist() == pytest.approx(one)
+    assert len(embedded(client, "a dog", dimensions=7)[0]) == 7
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"input": []}, "1 to 2048 texts"),
+        ({"input": ["a", ""]}, "none of them empty"),
+        ({"input": [1]}, "a list of texts"),
+        ({"input": ["a" * 40_000]}, "maximum context length"),
+        ({"input": "a", "dimensions": 0}, "from 1 to"),
+        ({"input": "a", "encoding_format": "hex"}, "float or base64"),
+    ],
+)
+def test_what_is_wrong_with_a_call_for_embeddings_is_said(
+    client: Client, body: dict[str, Any], words: str
+) -> None:
+    status, answer, _ = client.send(body, "/v1/embeddings")
+    assert status == 400
+    assert words in answer["error"]["message"]
+
+
+def test_calls_for_embeddings_are_counted_and_meet_faults(
+    server: FakeTeacher, client: Client
+) -> None:
+    server.fail("429", times=1)
+    assert client.send({"input": "a"}, "/v1/embeddings")[0] == 429
+    server.fail("truncate", times=1)
+    assert len(embedded(client, "a")[0]) == 24
+    assert [call.fault for call in server.calls] == ["429", "truncate"]
+    assert server.billed == (1, 0)
 
 
 # -------------------------------------------------------------------- requests

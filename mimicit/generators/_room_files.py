@@ -3,6 +3,8 @@
 import csv
 import io
 import itertools
+import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -76,20 +78,41 @@ def _json(path: Path, source: str) -> Iterator[Said | Rejection]:
     kind = cast("type[object]", dict[str, msgspec.Raw] | list[msgspec.Raw])
     content = read_file(path, kind, "a table of rooms, or a list of sentences")
     if isinstance(content, dict):
-        return _table(content, source)
+        return _table(_entries(path, content), source)
     return _list(cast("list[msgspec.Raw]", content), source)
 
 
-def _table(content: dict[str, msgspec.Raw], source: str) -> Iterator[Said | Rejection]:
-    for item in records(content.items(), _Room, source):
+def _entries(path: Path, content: dict[str, msgspec.Raw]) -> list[tuple[str, msgspec.Raw]]:
+    """List the rooms of a table, each as often as it stands there: a dictionary keeps the last."""
+    found: list[tuple[str, object]] = []
+
+    def keep(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        found[:] = pairs  # those of the table come last, after all that is in it
+        return dict(pairs)
+
+    try:
+        json.loads(path.read_bytes(), object_pairs_hook=keep, parse_constant=lambda _: None)
+    except (OSError, ValueError, RecursionError):
+        return list(content.items())
+    if len(found) == len(content):
+        return list(content.items())
+    return [(name, msgspec.Raw(json.dumps(value).encode())) for name, value in found]
+
+
+def _table(entries: list[tuple[str, msgspec.Raw]], source: str) -> Iterator[Said | Rejection]:
+    """Read the rooms of a table; a room that stands there again has what both say of it."""
+    seen: Counter[str] = Counter()
+    for item in records(entries, _Room, source):
         if isinstance(item, Rejection):
             yield item
             continue
         scene, room = item
+        seen[scene] += 1
+        name = f"{scene}, entry {seen[scene]}" if seen[scene] > 1 else scene
         if not room.description:
-            yield reject(source, "no-sentence", scene, "nothing is said of the room", scene)
+            yield reject(source, "no-sentence", name, "nothing is said of the room", scene)
         for number, raw in enumerate(room.description, 1):
-            record = f"{scene}: sentence {number}"
+            record = f"{name}: sentence {number}"
             try:
                 label, text = _PAIR.decode(raw)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -118,23 +141,54 @@ def _said(name: str, record: _Refer | _Nr3d, source: str) -> Said | Rejection:
 
 
 def _csv(path: Path, source: str) -> Iterator[Said | Rejection]:
+    header, rows = _rows(path)
+    for line, cells in rows:
+        name = f"line {line}"
+        shown = repr(cells)[:200]
+        if not _is_text(cells):
+            yield reject(source, "malformed-record", name, f"it is not in UTF-8: {shown}")
+            continue
+        if len(cells) > len(header):
+            detail = f"{len(cells)} columns, but the header has {len(header)}: {shown}"
+            yield reject(source, "malformed-record", name, detail)
+            continue
+        try:
+            record = msgspec.convert(dict(zip(header, cells, strict=False)), _Nr3d)
+        except msgspec.ValidationError as error:
+            yield reject(source, "malformed-record", name, f"{error}: {shown}")
+        else:
+            yield _said(name, record, source)
+
+
+def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Read a table's header and its rows, each with the line on which it begins.
+
+    Bytes that are not UTF-8 become halves of surrogate pairs, which no text has.
+
+    Raises:
+        SourceError: it cannot be read, is no CSV, lacks a column or has no row.
+    """
+    rows: list[tuple[int, list[str]]] = []
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        reader = csv.reader(io.StringIO(text, newline=""))
+        header = next(reader, [])
+        line = reader.line_num + 1
+        for cells in reader:
+            if cells:
+                rows.append((line, cells))
+            line = reader.line_num + 1
     except OSError as error:
         raise SourceError(f"cannot read {str(path)!r}: {error.strerror}") from error
     except csv.Error as error:
         raise SourceError(f"{str(path)!r} is not valid CSV: {error}") from error
-    wanted = {"scan_id", "instance_type", "utterance"}
-    missing = sorted(wanted - rows[0].keys()) if rows else sorted(wanted)
+    missing = sorted({"scan_id", "instance_type", "utterance"}.difference(header))
     if missing:
         raise SourceError(f"{str(path)!r} should be in Nr3D's layout; no column {missing[0]!r}")
-    for number, row in enumerate(rows, 1):
-        name = f"record {number}"
-        known = {key: value for key, value in row.items() if key is not None}
-        try:
-            record = msgspec.convert(known, _Nr3d)
-        except msgspec.ValidationError as error:
-            yield reject(source, "malformed-record", name, f"{error}: {row}"[:200])
-        else:
-            yield _said(name, record, source)
+    if not rows:
+        raise SourceError(f"{str(path)!r} has a header, and not one row below it")
+    return header, rows
+
+
+def _is_text(cells: list[str]) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for cell in cells for character in cell)

@@ -189,7 +189,7 @@ def _scene_id(name: str) -> str:
 
 def _usable(items: list[msgspec.Raw]) -> Iterator[tuple[str, _Said] | Rejection]:
     """Mend the white space of rows, and say which of them cannot be used."""
-    seen: set[tuple[str, str, str]] = set()
+    seen: dict[tuple[str, str, str], str] = {}
     for item in sorted(_decoded(items), key=lambda item: item[0]):
         _, record, row = item
         if isinstance(row, Rejection):
@@ -197,16 +197,17 @@ def _usable(items: list[msgspec.Raw]) -> Iterator[tuple[str, _Said] | Rejection]
             continue
         name, question = row.visual_input, plain(row.instruction)
         answer = plain(row.output if isinstance(row.output, str) else str(row.output))
-        problem = _problem(name, row.task, question, answer)
+        task = row.task.strip()
+        problem = _problem(name, task, question, answer)
         key = (name, question.casefold(), answer.casefold())
         if not problem and key in seen:
-            problem = "duplicate-record: the same is asked and answered in another row"
+            problem = f"duplicate-record: the same is asked and answered in {seen[key]}"
         if problem:
             reason, _, detail = problem.partition(": ")
             yield reject(NAME, reason, record, detail, _scene_id(name) if name.strip() else "")
             continue
-        seen.add(key)
-        yield name, _Said(row.task, _natural(str(row.ID)), question, answer)
+        seen[key] = record
+        yield name, _Said(task, _natural(str(row.ID)), question, answer)
 
 
 _Sorted = tuple[tuple[str, ...], str, "_Row | Rejection"]
@@ -220,13 +221,13 @@ def _decoded(items: list[msgspec.Raw]) -> Iterator[_Sorted]:
         else:
             record, row = item
             said = (row.instruction, str(row.output))
-            key = (row.visual_input, _fit(row), row.task, str(row.ID), *said)
+            key = (row.visual_input, _fit(row), row.task.strip(), str(row.ID), *said)
             yield key, f"{record}, ID {row.ID}" if row.ID != "" else record, row
 
 
 def _fit(row: _Row) -> str:
     """Put first the row whose task fits its video: H2 of H_A_101.mp4, not C2."""
-    return "0" if row.task[:1] == row.visual_input[:1] else "1"
+    return "0" if row.task.strip()[:1] == row.visual_input[:1] else "1"
 
 
 def _problem(name: str, task: str, question: str, answer: str) -> str:

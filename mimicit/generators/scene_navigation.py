@@ -23,6 +23,9 @@ from mimicit.shipped import shipped
 
 NAME = "scene_navigation"
 
+SHOWN = "sentences shown"
+"""Name of the note that says how many sentences of a room are in its prompt."""
+
 _UNUSED = frozenset({"depth", "pose", "label", "instance", "intrinsics"})
 """What stands beside `color` in ScanNet's folders."""
 
@@ -56,7 +59,10 @@ class SceneNavigation:
     )
     sentences: int = field(
         default=50,
-        metadata={"help": "Sentences of each room at most; which ones, depends on them."},
+        metadata={
+            "help": "Sentences of each room that a model is shown, at most; which ones, depends on "
+            "them. Templates read all."
+        },
     )
     activities: Path | None = field(
         default=None, metadata={"help": "A text file with an activity a line, for a list of yours."}
@@ -97,8 +103,8 @@ class SceneNavigation:
         yield from refused
         for name in sorted(rooms, key=escape_id):
             scene_id = escape_id(name)
-            kept: list[Utterance] = []
-            for item in _chosen(scene_id, rooms[name], self.sentences):
+            kept: list[Said] = []
+            for item in _once(scene_id, rooms[name]):
                 if isinstance(item, Rejection):
                     yield item
                 else:
@@ -111,7 +117,10 @@ class SceneNavigation:
                 id=scene_id,
                 prefix="SN",
                 images=pictures,
-                annotations=(*kept, *(Note("activity", text) for text in planned)),
+                annotations=(
+                    *_utterances(scene_id, kept, self.sentences),
+                    *(Note("activity", text) for text in planned),
+                ),
                 groups=(_room(scene_id),),
                 clips=clips,
             )
@@ -141,29 +150,39 @@ def _activities(path: Path | None) -> list[str]:
     """Read a list of activities, one a line, each once; lines that begin with # are comments."""
     path = path or shipped(__name__, "prompts", "activities.txt")
     try:
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise SourceError(f"cannot read {str(path)!r}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{str(path)!r} is not in UTF-8: {error}") from error
     texts = [plain(line) for line in lines]
     return sorted({text for text in texts if text and not text.startswith("#")})
 
 
-def _chosen(scene_id: str, said: list[Said], most: int) -> Iterator[Utterance | Rejection]:
-    """Give each sentence once, the same ones whatever the order of the file, in a fixed order."""
-    found: dict[tuple[str, str], Said] = {}
+def _once(scene_id: str, said: list[Said]) -> Iterator[Said | Rejection]:
+    """Give each sentence once, the same ones whatever the order of the file."""
+    found: set[tuple[str, str]] = set()
     for item in sorted(said, key=lambda s: (s.object, s.text, len(s.record), s.record)):
         key = (item.object, item.text.casefold())
         if key in found:
             detail = f"said of a {item.object} already: {item.text}"
             yield reject(NAME, "duplicate-sentence", item.record, detail, scene_id)
         else:
-            found[key] = item
-    ranked = sorted(found.values(), key=lambda s: digest(scene_id, s.object, s.text))
-    for item in sorted(ranked[most:], key=lambda s: (len(s.record), s.record)):
-        detail = f"{most} others of the room were chosen: {item.text}"
-        yield reject(NAME, "not-chosen", item.record, detail, scene_id)
-    for item in sorted(ranked[:most], key=lambda s: (s.object, s.text)):
-        yield Utterance(item.text, item.object)
+            found.add(key)
+            yield item
+
+
+def _utterances(scene_id: str, said: list[Said], most: int) -> Iterator[Utterance | Note]:
+    """Give the sentences that a model is shown, in a fixed order, and then the others.
+
+    Where there are others, a note tells the prompt how many of the first ones to show.
+    """
+    ranked = sorted(said, key=lambda s: digest(scene_id, s.object, s.text))
+    for part in (ranked[:most], ranked[most:]):
+        for item in sorted(part, key=lambda s: (s.object, s.text)):
+            yield Utterance(item.text, item.object)
+    if len(said) > most:
+        yield Note(SHOWN, str(most))
 
 
 def _room(scene_id: str) -> str:

@@ -49,6 +49,7 @@ class Words(BaseModel, extra="forbid"):
     facing: tuple[str, ...]
     parts: Mapping[str, str]
     surfaces: frozenset[str]
+    rooms: tuple[str, ...]
 
     @cached_property
     def _many(self) -> dict[str, str]:
@@ -75,8 +76,20 @@ class Words(BaseModel, extra="forbid"):
 
     @cached_property
     def tail(self) -> re.Pattern[str]:
-        """A sentence that goes on: only where it is."""
-        return re.compile(rf"(?:it|they|this) (?:is|are)(?P<rest> (?:{self._relation}) .+)")
+        """A sentence that goes on about a thing: only its looks, or only where it is."""
+        looks = rf"(?: {_any(self.looks)}(?:,? and(?= )|,)?)+"
+        posture = r"(?: (?:located|sitting|standing|placed|hanging|lying|mounted|resting))?"
+        subject = rf"(?P<subject>it|they|this|these|the (?P<noun>{self._known}))"
+        rest = rf"(?P<rest> (?:{self._relation}) .+)"
+        return re.compile(rf"{subject}(?: (?:is|are)|'s|'re)(?:{posture}{rest}|{looks})")
+
+    @cached_property
+    def _room(self) -> re.Pattern[str]:
+        return re.compile(rf"\b{_any(self.rooms)}(?! area)\b")
+
+    def names_room(self, where: str) -> bool:
+        """Tell whether a place is that of a whole room, which may not be the one that is seen."""
+        return bool(self._room.search(where))
 
     @cached_property
     def _relation(self) -> str:
@@ -133,7 +146,7 @@ def _fact(utterance: Utterance, words: Words) -> Fact | None:
     if not head or not words.is_called(head["noun"], utterance.object):
         return None
     rests = [head["rest"]] if head["rest"] else []
-    rests += [tail["rest"] for part in more if (tail := words.tail.fullmatch(part))]
+    rests += _going_on(more, head["noun"], words)
     found = [list(_places(rest, head["noun"], words)) for rest in rests]
     if not found or not all(found):
         return None
@@ -143,6 +156,24 @@ def _fact(utterance: Utterance, words: Words) -> Fact | None:
     looks = head["looks"].strip(" ,").removesuffix(" and")
     kind = words.single(utterance.object or head["noun"]).split()[-1]
     return Fact(words.single(kind), head["noun"], looks, where, sum(map(len, found)))
+
+
+def _going_on(parts: list[str], thing: str, words: Words) -> Iterator[str]:
+    """Give where a thing is by the sentences after the first, up to one that is not about it.
+
+    "There is a lamp on the table. It is under the window." may put the lamp under the window.
+    """
+    several = words.is_plural(thing)
+    for part in parts:
+        tail = words.tail.fullmatch(part)
+        if not tail:
+            return
+        noun = tail["noun"]
+        fits = noun == thing if noun else (tail["subject"] in {"they", "these"}) == several
+        if not fits:
+            return
+        if tail["rest"]:
+            yield tail["rest"]
 
 
 def _joined(found: re.Match[str]) -> str:

@@ -3,6 +3,7 @@
 Everything said is taken from `_referring.facts`, which settles what is told for certain.
 """
 
+import re
 from collections.abc import Iterator
 from functools import cache
 
@@ -47,6 +48,7 @@ def write(scene: Scene, choice: Choice) -> Iterator[Exchange]:
         choice: Varies the wording and the choice among objects that could be asked about.
     """
     said = [a for a in scene.annotations if isinstance(a, Utterance)]
+    said.sort(key=lambda a: (a.object, a.text))
     known = facts(said, _wording().words)
     yield from _description(known, choice)
     yield from _objects(said, choice)
@@ -76,8 +78,8 @@ def _is(fact: Fact) -> str:
 
 def _description(known: list[Fact], choice: Choice) -> Iterator[Exchange]:
     """Tell of several things, each of another kind."""
-    kinds = _by_thing(known)
     form = _wording()
+    kinds = _by_thing([fact for fact in known if not form.words.names_room(fact.where)])
     told: list[Fact] = []
     for kind in choice.order("description", sorted(kinds)):
         fact = choice.of(f"described {kind}", kinds[kind])
@@ -85,13 +87,28 @@ def _description(known: list[Fact], choice: Choice) -> Iterator[Exchange]:
             told.append(fact)
     if len(told) < 2:
         return
-    sentences = []
+    sentences, before = [], ""
     for number, fact in enumerate(told):
-        ways = form.further if number else form.statement
-        way = ways[(number + choice.of("further", range(len(ways)))) % len(ways)]
+        ways = _fitting(form.further if number else form.statement, fact)
+        start = number + choice.of("further", range(len(ways)))
+        way, other = (ways[place % len(ways)] for place in (start, start + 1))
+        way = other if way == before else way
+        before = way
         words = {"some": _some(fact), "where": fact.where, "is": _is(fact)}
         sentences.append(_capital(way.format(**words)))
     yield Exchange(choice.of("describe", form.description), " ".join(sentences), "description")
+
+
+def _fitting(ways: Phrases, fact: Fact) -> Phrases:
+    """Leave out wording that does not go with a place or a thing.
+
+    "In this room there is a shelf in the hallway" contradicts itself, and "a trash can can be
+    found" reads badly.
+    """
+    odd = ["this room"] if re.search(r"\broom\b", fact.where) else []
+    odd += ["this room"] if _wording().words.names_room(fact.where) else []
+    odd += ["{Some} can"] if fact.noun.endswith(" can") else []
+    return tuple(way for way in ways if not any(part in way for part in odd))
 
 
 def _turned_round(fact: Fact, other: Fact) -> bool:
@@ -122,10 +139,11 @@ def _locations(known: list[Fact], choice: Choice) -> Iterator[Exchange]:
     words = _wording().words
     for kind in choice.order("location", sorted(kinds))[:EACH]:
         fact = choice.of(f"location {kind}", kinds[kind])
+        forms = _wording().location
         yield ask(
             "location",
             choice,
-            _wording().location,
+            Forms(ask=_fitting(forms.ask, fact), answer=_fitting(forms.answer, fact)),
             slot=kind,
             thing=words.some(fact.noun),
             some=_some(fact),

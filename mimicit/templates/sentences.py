@@ -70,7 +70,7 @@ _BASE = (
     r"(?:have|do|go|get|put|take|make|come|give|show|sit|stand|hold|talk|speak|walk|run|jump|play|"
     r"start|begin|throw|hit|ride|rake|cut|clean|wash|use|move|turn|pick|pull|push|look|try|dance|"
     r"continue|explain|demonstrate|perform|wear|fall|swim|climb|mow|brush|shake|lift|drop|open|"
-    r"drink|eat|bring|rub|rinse|skate|pass|scoop|bounce|kick|grab|chop|peel|pour|mix|add|unroll)"
+    r"drink|eat|bring|rub|rinse|skate|pass|scoop|bounce|crush|kick|grab|chop|peel|pour|mix|add|unroll)"
 )
 """Verbs in the form that several persons have."""
 _ITS = (
@@ -88,8 +88,8 @@ _BARE_FORM = (
 )
 """After these the same form is right for one person too."""
 _SEVERAL = (
-    rf"(?:{_ONE} and (?:an?|another|the) {_PERSON}"
-    r"|(?:two|three|four|five|six|several|many|some|the|both) (?:[a-z]+ )?"
+    rf"(?:{_ONE} and (?:(?:an?|another|the) )?{_PERSON}"
+    r"|(?:(?:two|three|four|five|six|several|many|some|the|both) (?:[a-z]+ )?)?"
     r"(?:men|women|people|boys|girls|kids|children|players|guys|ladies))"
 )
 _NO_VERB = (
