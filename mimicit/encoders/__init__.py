@@ -18,8 +18,6 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from mimicit.encoders._word_pairs import LENGTH as LENGTH
-from mimicit.encoders._word_pairs import TextVectors as TextVectors
 from mimicit.errors import UsageError
 
 MOST_DIMENSIONS = 30_000

@@ -10,7 +10,6 @@ never makes two groups one, and a group keeps the name that stands in the file.
 """
 
 import contextlib
-import itertools
 import json
 import os
 import re
@@ -21,10 +20,10 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from mimicit.encoders import LENGTH, TextVectors
+from mimicit.encoders import open_text
 from mimicit.errors import SourceError, UsageError
 from mimicit.generators._coco_files import scene_id
-from mimicit.neighbours import nearest
+from mimicit.neighbours import search
 from mimicit.records import read_lines, records, reject
 from mimicit.schema import Rejection
 
@@ -87,26 +86,20 @@ def _spelled(photo: int | str) -> str:
 def choose_pairs(
     ids: Sequence[str], text: Callable[[str], str], lonely: Sequence[str]
 ) -> Iterator[tuple[str, str | None]]:
-    """Give for each lonely photograph the one whose words are most like its own, or None.
+    """Give for each lonely photograph the one of which the most similar is said, or None.
 
     Args:
         ids: All photographs, ascending; of equally good ones the first is taken.
         text: What is said of one.
         lonely: Those to find one for, ascending.
     """
-    vectors = TextVectors()
-    for photo in ids:
-        vectors.add(text(photo))
-    matrix, places = vectors.matrix(), {photo: place for place, photo in enumerate(ids)}
+    places = {photo: place for place, photo in enumerate(ids)}
+    vectors = open_text("static").encode([text(photo) for photo in ids])
     asking = np.array([places[photo] for photo in lonely], np.int64)
-    if len(lonely) < len(ids):  # those that ask come first, and are searched for by none
-        matrix = np.concatenate([matrix[asking], matrix])
-    pool = np.arange(len(matrix) - len(ids), len(matrix))
-    found = itertools.islice(nearest(matrix, pool, 2, LENGTH), len(lonely))
-    for photo, (near, scores) in zip(lonely, found, strict=True):
-        others = zip((near - pool[0]).tolist(), scores.tolist(), strict=True)
-        best = next((ids[n] for n, score in others if ids[n] != photo and score > 0), None)
-        yield photo, best
+    found = search(vectors, np.arange(len(ids)), 1, asking=asking)
+    for row, photo in enumerate(lonely):
+        alike = found.places.shape[1] and found.scores[row, 0] > 0
+        yield photo, ids[found.places[row, 0]] if alike else None
 
 
 def grouped(pairs: Iterable[Pair]) -> list[Pair]:
@@ -184,7 +177,7 @@ def frozen_pairs(
     alone: list[Rejection] = []
     for photo, other in choose_pairs(ids, text, lonely) if lonely else ():
         if other is None:
-            detail = "no other photograph has a word in common with it"
+            detail = "nothing similar is said of any other photograph"
             alone.append(reject(source, "no-pair", photo, detail, photo))
         else:
             chosen[photo] = Pair(*sorted((photo, other)))

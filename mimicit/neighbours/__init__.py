@@ -4,7 +4,7 @@ Vectors are whole numbers, so that their products are the same on every machine,
 a library adds, and so are the neighbours: the best first, of equally good ones the smaller place.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -119,38 +119,3 @@ def _check(vectors: np.ndarray) -> None:
         longest = int(np.einsum("nd,nd->n", block, block).max())
         if longest >= exact.LIMIT:
             raise ValueError(f"a vector's squares sum up to {longest}, and not below 2**24 - 1")
-
-
-BLOCK_BYTES = 16 * 2**20
-"""Memory for one block of scores."""
-
-
-def nearest(
-    vectors: np.ndarray, pool: np.ndarray, k: int, length: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield, for every vector, its nearest in a pool, best first.
-
-    Args:
-        vectors: Integers of shape (n, d) whose products are exact in float32 (`mimicit.encoders`).
-        pool: Indices of the vectors that may be found, ascending.
-        k: How many to find. A vector in the pool finds itself as well.
-        length: Euclidean length of the vectors, to bring scores to [-1, 1].
-
-    Yields:
-        For each vector in order (indices, cosine similarities), both of length min(k, len(pool)).
-        Of equal ones the smaller index comes first.
-    """
-    k = min(k, len(pool))
-    searched = vectors[pool].astype(np.float32).T
-    rows = max(1, BLOCK_BYTES // (16 * max(1, len(pool))))
-    for start in range(0, len(vectors), rows):
-        block = vectors[start : start + rows].astype(np.float32)
-        with exact.blas().limit(limits=1, user_api="blas"):
-            scores = (block @ searched).astype(np.int64)
-        # A score and a position in one number: no two are equal, so that any sort is stable.
-        ranked = scores * len(pool) - np.arange(len(pool))
-        best = np.argpartition(-ranked, k - 1, axis=1)[:, :k] if k < len(pool) else None
-        for row in range(len(scores)):
-            candidates = best[row] if best is not None else np.arange(len(pool))
-            order = candidates[np.argsort(-ranked[row, candidates])]
-            yield pool[order], scores[row, order] / (length * length)
