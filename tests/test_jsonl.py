@@ -474,6 +474,42 @@ def test_a_bird_that_a_caption_names_is_not_named_again(tmp_path: Path) -> None:
         assert not any(bird in text and "a bird" in text for text in said)
 
 
+PAIR, THREE = ["a.jpg", "b.jpg"], ["a.jpg", "b.jpg", "c.jpg"]
+DAYS = ["We set out early in the morning.", "At noon we rested by a lake.", "Then we came home."]
+
+
+@pytest.mark.parametrize(
+    ("enough", "too_little"),
+    [
+        (
+            {**VIDEO, "segments": [{"start": 0, "end": 2, "text": "A man enters a room."}]},
+            {**VIDEO, "segments": [{"start": 0, "end": 2, "text": "Then he enters it."}]},
+        ),
+        (
+            {**VIDEO, "narrations": [{"time": 1, "text": "picks up a hammer"}]},
+            {**VIDEO, "narrations": [{"time": 1, "text": "zzz"}]},
+        ),
+        (
+            {"images": PAIR, "differences": [{"text": "The heron has left."}]},
+            {"images": THREE, "differences": [{"text": "The heron has left."}]},
+        ),
+        ({"images": THREE, "story": DAYS}, {"images": PAIR, "story": DAYS[:2]}),
+        (
+            {"image": "a.jpg", "utterances": [{"text": "the lamp on the desk", "object": "lamp"}]},
+            {"image": "a.jpg", "utterances": ["the lamp on the desk"]},
+        ),
+        ({"image": "a.jpg", "captions": ["A cat."]}, {"image": "a.jpg"}),
+    ],
+)
+def test_what_the_page_calls_enough_for_templates_is_enough(
+    tmp_path: Path, enough: dict[str, Any], too_little: dict[str, Any]
+) -> None:
+    assert templates.write(one(tmp_path, **enough)[0], 0)
+    scene, _ = one(tmp_path, **too_little)
+    assert templates.write(scene, 0) == []
+    assert templates.silence(scene)
+
+
 def test_notes_that_only_look_like_those_of_other_sources_do_no_harm(tmp_path: Path) -> None:
     Image.new("RGB", (64, 48), "red").save(tmp_path / "a.jpg")
     Image.new("RGB", (64, 48), "blue").save(tmp_path / "b.jpg")
