@@ -29,8 +29,10 @@ STRATEGIES = {
     "same-group": "another question about the same image, video, album or room",
     "temporal": "what is next to it in time, in the same video or album",
     "similar-image": "from pictures that are alike",
+    "similar-image/texts": "from pictures of which the same is said, since none was seen",
     "similar-text": "from scenes about which the same is said",
     "mixed": "from pictures that are alike, those first about which the same is said",
+    "mixed/pixels": "from pictures whose pixels are alike, those first of which the same is said",
     "diverse": "from scenes that are like it and unlike each other",
     "random": "drawn by the seed",
 }

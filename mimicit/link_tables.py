@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 
 from mimicit.columns import column
-from mimicit.context_linker import STRATEGIES
 from mimicit.context_linker.choosing import Chosen
 from mimicit.linking import FIRST, Linked
 from mimicit.schema import SPLITS, Split
@@ -50,7 +49,8 @@ class LinkWriter:
                 place = batch.schema.get_field_index("rel_ins_ids")
                 linked = batch.set_column(place, batch.schema.field(place), contexts)
                 self._tables["instructions", split].write_batch(linked)
-            links = _links(batch.column("id"), contexts, chosen, queries)
+            names = chosen.found_by(self._linked.catalogue, queries)
+            links = _links(batch.column("id"), contexts, chosen, queries, names)
             if links.num_rows:
                 self._tables[table, split].write_batch(links)
 
@@ -71,7 +71,7 @@ class LinkWriter:
 
 
 def _links(
-    ids: pa.Array, contexts: pa.Array, chosen: Chosen, queries: np.ndarray
+    ids: pa.Array, contexts: pa.Array, chosen: Chosen, queries: np.ndarray, names: list[str]
 ) -> pa.RecordBatch:
     """Give the rows of a view's table for some instructions: those that have examples."""
     counts = chosen.counts_of(queries)
@@ -79,7 +79,6 @@ def _links(
     some = column(np.flatnonzero(counts).tolist(), pa.int64())
     schema = arrow_schema(FIRST)
     scores = column(np.round(chosen.scores[queries][there], 4).tolist(), pa.float64())
-    names = [STRATEGIES[number] for number in chosen.strategies[queries][there].tolist()]
     columns = [
         ids.take(some),
         contexts.take(some),

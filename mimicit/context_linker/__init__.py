@@ -11,6 +11,8 @@ leaves empty. Nothing depends on chance but by the seed, nothing on the order of
 
 from collections.abc import Iterable, Iterator, Mapping
 
+import numpy as np
+
 from mimicit.catalogue import Catalogue, Linkable
 from mimicit.context_linker.choosing import Chooser
 from mimicit.context_linker.material import Material, Pictures, texts_wanted
@@ -52,7 +54,7 @@ def link(
                 query_id=catalogue.id(query),
                 context_ids=[catalogue.id(p) for p in chosen.places[query, :count].tolist()],
                 scores=[round(score, 4) for score in chosen.scores[query, :count].tolist()],
-                strategies=[STRATEGIES[s] for s in chosen.strategies[query, :count].tolist()],
+                strategies=chosen.found_by(catalogue, np.array([query])),
             )
 
 

@@ -1,6 +1,6 @@
 """Choosing: proposals that pass the guards, until each query has its examples; then their order."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,17 +28,29 @@ class Chosen:
         places: Of shape (queries, shots); -1 where there are fewer.
         scores: Similarities; of the same shape.
         strategies: Which strategy found each, as a place in `STRATEGIES`.
+        labels: What each strategy is called in the links of each source: of shape (sources,
+            strategies).
     """
 
     places: np.ndarray
     scores: np.ndarray
     strategies: np.ndarray
+    labels: np.ndarray
 
     @classmethod
-    def none(cls, queries: int, shots: int) -> "Chosen":
+    def none(cls, queries: int, specs: Sequence[LinkSpec]) -> "Chosen":
         """Make room."""
-        shape = (queries, shots)
-        return cls(np.full(shape, -1, np.int32), np.zeros(shape), np.zeros(shape, np.int8))
+        shape = (queries, max((spec.shots for spec in specs), default=0))
+        labels = np.array([[spec.label(name) for name in STRATEGIES] for spec in specs], object)
+        places, scores = np.full(shape, -1, np.int32), np.zeros(shape)
+        return cls(places, scores, np.zeros(shape, np.int8), labels)
+
+    def found_by(self, catalogue: Catalogue, queries: np.ndarray) -> list[str]:
+        """Say what found the examples of some queries, one after the other."""
+        there = self.places[queries] >= 0
+        sources = np.broadcast_to(catalogue.sources[queries][:, None], there.shape)[there]
+        found: list[str] = self.labels[sources, self.strategies[queries][there]].tolist()
+        return found
 
     @property
     def counts(self) -> np.ndarray:
@@ -123,7 +135,7 @@ class Chooser:
         `chosen` holds the result at the end.
         """
         catalogue = self._catalogue
-        self.chosen = Chosen.none(len(catalogue), int(self.shots.max(initial=0)))
+        self.chosen = Chosen.none(len(catalogue), self._specs)
         for start in range(0, len(catalogue), BLOCK):
             queries = np.arange(start, min(start + BLOCK, len(catalogue)))
             self._fill(queries, None)

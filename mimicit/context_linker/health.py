@@ -1,5 +1,6 @@
 """How good the links of a view are: what a card tells of them."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -66,7 +67,7 @@ def examine(catalogue: Catalogue, chooser: Chooser, material: Material) -> Healt
     counts, shots = chosen.counts, chooser.shots
     there = chosen.places >= 0
     used = np.bincount(chosen.places[there], minlength=len(catalogue))[catalogue.train]
-    found = np.bincount(chosen.strategies[there], minlength=len(STRATEGIES)).tolist()
+    found = Counter(chosen.found_by(catalogue, np.arange(len(catalogue))))
     sample = _sample(catalogue)
     drawn = _drawn(catalogue, sample, chosen.places.shape[1])
     similarity, by_chance = _similarities(catalogue, chosen, material, sample, drawn)
@@ -75,7 +76,7 @@ def examine(catalogue: Catalogue, chooser: Chooser, material: Material) -> Healt
         queries=len(catalogue),
         full=int(((counts >= shots) & (counts > 0)).sum()),
         some=int(((counts > 0) & (counts < shots)).sum()),
-        strategies={name: n for name, n in zip(STRATEGIES, found, strict=True) if n},
+        strategies=dict(found.most_common()),
         used=round(float((used > 0).mean()), 4) if len(used) else 0.0,
         in_degree=_quantiles(used),
         similarity=similarity,

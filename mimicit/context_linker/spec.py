@@ -21,6 +21,9 @@ STRATEGIES = (
 )
 """Every strategy by the name it has on the command line (`mimicit.context_linker.strategies`)."""
 
+LABELS = {"similar-image": "similar-image/texts", "mixed": "mixed/pixels"}
+"""What strategies are called that have no vision encoder to see by."""
+
 OWN = "default"
 """Stands for a source's own strategies."""
 
@@ -122,6 +125,10 @@ class LinkSpec:
     def most_used(self) -> int:
         """How often one instruction may be an example; 0 for any number."""
         return 8 * self.shots + 8 if self.cap is None else self.cap
+
+    def label(self, strategy: str) -> str:
+        """Name a strategy as links do: with what it compares in place of what it is named for."""
+        return strategy if self.image else LABELS.get(strategy, strategy)
 
     def __str__(self) -> str:
         return ",".join(self.strategies)
