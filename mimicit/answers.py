@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import operator
 import re
 import zlib
 
@@ -38,6 +39,9 @@ SENTENCES = 8
 """Sentences of an answer that are looked for in examples; of an instruction and its answer,
 twice as many are looked through."""
 
+MOST_WORDS = 1 << 17
+"""Words whose bit is kept."""
+
 LEAST_WORDS = 4
 """Words of a sentence that says something of its own."""
 
@@ -50,14 +54,17 @@ def digest(instruction: str, answer: str) -> int:
 
 def answer_class(answer: str) -> int:
     """Tell a yes, a no, and a short answer that gives one number, from all others."""
-    words = _WORD.findall(answer[:200].lower())
-    if words[:1] == ["yes"]:
+    found = _WORD.match(answer)
+    first = found[0].lower() if found else ""
+    if first == "yes":
         return YES
-    if words[:1] == ["no"] and len(words) != 2:
+    if answer.count(" ") > 12 or len(answer) > 200:
+        return NO if first == "no" else 0
+    words = _WORD.findall(answer.lower())
+    if first == "no" and len(words) != 2:  # `No dogs.` is none of them
         return NO
     numbers = {_COUNTS.get(word, int(word) if word.isdecimal() else -1) for word in words} - {-1}
-    short = len(words) <= 12 and len(answer) <= 200
-    return COUNT + min(numbers.pop(), 1_000_000) if short and len(numbers) == 1 else 0
+    return COUNT + min(numbers.pop(), 1_000_000) if len(numbers) == 1 else 0
 
 
 def content(instruction: str, answer: str) -> tuple[int, int]:
@@ -66,13 +73,14 @@ def content(instruction: str, answer: str) -> tuple[int, int]:
     An answer that adds none to its question stands with all that it says.
     """
     asked, said = _bits_of(instruction), _bits_of(answer)
-    added = said - asked or said
-    return _join(added), _join(asked | said)
+    return said & ~asked or said, asked | said
 
 
 def sentences(text: str, most: int) -> list[int]:
     """Give a hash, above 0, of each of a text's first sentences that says something of its own."""
     found: list[int] = []
+    if text.count(" ") < LEAST_WORDS - 1:
+        return found
     for part in _SENTENCE_END.split(text + " "):
         words = _WORD.findall(part.lower())
         if len(words) >= LEAST_WORDS and len(found) < most:
@@ -81,18 +89,20 @@ def sentences(text: str, most: int) -> list[int]:
     return found
 
 
-def _bits_of(text: str) -> set[int]:
-    return {bit for word in _WORD.findall(text.lower()) if (bit := _bit(word)) >= 0}
+class _Bits(dict[str, int]):
+    """The bit of each word met so far, which singular and plural share; 0 for a small word."""
+
+    def __missing__(self, word: str) -> int:
+        stem = word[:-1] if len(word) > 3 and word.endswith("s") else word
+        place = zlib.crc32(stem.encode("utf-8", "surrogatepass")) % (64 * WORDS)
+        bit = 0 if word in _SMALL or stem in _SMALL else 1 << place
+        if len(self) < MOST_WORDS:
+            self[word] = bit
+        return bit
 
 
-@functools.lru_cache(maxsize=1 << 16)
-def _bit(word: str) -> int:
-    """Choose the bit of a word, of which singular and plural share one; -1 for a small word."""
-    stem = word[:-1] if len(word) > 3 and word.endswith("s") else word
-    if word in _SMALL or stem in _SMALL:
-        return -1
-    return zlib.crc32(stem.encode("utf-8", "surrogatepass")) % (64 * WORDS)
+_BIT = _Bits()
 
 
-def _join(bits: set[int]) -> int:
-    return sum(1 << bit for bit in bits)
+def _bits_of(text: str) -> int:
+    return functools.reduce(operator.or_, map(_BIT.__getitem__, _WORD.findall(text.lower())), 0)

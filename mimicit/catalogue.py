@@ -75,13 +75,11 @@ class _Said:
         told, words = answers.content(row.instruction, row.answer)
         self._told += told.to_bytes(8 * answers.WORDS, "little")
         self._words += words.to_bytes(8 * answers.WORDS, "little")
-        for kept, text, most, filler in (
-            (self._told_sentences, row.answer, answers.SENTENCES, 0),
-            (self._sentences, f"{row.instruction}\n{row.answer}", 2 * answers.SENTENCES, 2),
-        ):
-            found = answers.sentences(text, most)
-            kept.extend(found)
-            kept.extend([filler] * (most - len(found)))
+        most = answers.SENTENCES
+        said = answers.sentences(row.answer, most)
+        both = said + answers.sentences(row.instruction, most)
+        self._told_sentences.extend(said + [0] * (most - len(said)))
+        self._sentences.extend(both + [2] * (2 * most - len(both)))
 
     def give(self, catalogue: "Catalogue") -> None:
         """Hand all of it over."""
