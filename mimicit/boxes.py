@@ -147,12 +147,15 @@ def _fit_times(scene: Scene, length: float) -> tuple[Scene, list[Rejection]]:
     problems: list[str] = []
     for place, one in enumerate(told):
         if place in late:
-            if not isinstance(one, Note):
-                problems.append(f"it begins after the end of the video, at {length:.3f} s: {one}")
+            if isinstance(one, Segment | Narration):
+                when = f"at {_begins(one):.12g} s begins {one.text!r}"
+                problems.append(f"{when}, after the end of the video at {length:.3f} s")
         elif isinstance(one, Segment) and one.end > end + ROUNDING:
             kept.append(dataclasses.replace(one, end=end))
-        elif _stated_length(one) is not None and not agreeing:
-            problems.append(f"{length:.3f} s is the length of the video, and not {one}")
+        elif isinstance(one, Note) and _stated_length(one) is not None and not agreeing:
+            problems.append(
+                f"its stated length is {one.text} s, but the video takes {length:.3f} s"
+            )
             kept.append(Note("duration", f"{round(length, 2):.12g}"))
         else:
             kept.append(one)
