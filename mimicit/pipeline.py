@@ -30,7 +30,7 @@ from mimicit.errors import Incomplete
 from mimicit.feeding import Look
 from mimicit.fleet import Asked
 from mimicit.journal import Journal, default_path
-from mimicit.linking import views_of
+from mimicit.linking import View, views_of
 from mimicit.media import Media
 from mimicit.prices import Price
 from mimicit.progress import Track, silent
@@ -120,8 +120,7 @@ def build(  # noqa: PLR0913  # the public call, by keyword
     """
     start = time.monotonic()
     sources = [Source(entry, config) for entry in config.sources]
-    own = {s.generator.name: s.generator.link for s in sources}
-    views = views_of(config.link, config.shots, config.seed, own)
+    views = _views(sources, config)
     loaded = load_prompts(config, sources)
     price = find_price(config.model or "", Path(prices) if prices else None, budget_usd)
     with contextlib.ExitStack() as stack:
@@ -256,6 +255,11 @@ def _seldom_collected() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
+
+
+def _views(sources: Sequence[Source], config: BuildConfig) -> list[View]:
+    own = {source.generator.name: source.generator.link for source in sources}
+    return views_of(config.link, config.shots, config.seed, own)
 
 
 def _summary(  # noqa: PLR0913  # everything that a summary tells
