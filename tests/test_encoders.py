@@ -33,7 +33,7 @@ PARAPHRASES = [
     ("A train waits at the station platform.", "A locomotive has stopped beside the rails."),
     ("Surfers paddle out to the big waves.", "Men with boards swim in the ocean surf."),
     ("A slice of pizza lies on a white plate.", "Someone is about to eat cheese and tomato pie."),
-    ("An old clock hangs on the church tower.", "A steeple with a large round clock face."),
+    ("A cup of coffee stands on the table.", "There is a mug of hot espresso on the desk."),
     ("Snow covers the mountain where people ski.", "Skiers go down a slope in winter."),
     ("He types an email on his laptop.", "A man writes on the keyboard of a computer."),
     ("The elephants drink from the river.", "Wild animals of Africa at a water hole."),
