@@ -2,9 +2,11 @@
 
 import hashlib
 import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,7 +35,7 @@ PARAPHRASES = [
     ("A train waits at the station platform.", "A locomotive has stopped beside the rails."),
     ("Surfers paddle out to the big waves.", "Men with boards swim in the ocean surf."),
     ("A slice of pizza lies on a white plate.", "Someone is about to eat cheese and tomato pie."),
-    ("An old clock hangs on the church tower.", "A steeple with a large round clock face."),
+    ("A cup of coffee stands on the table.", "There is a mug of hot espresso on the desk."),
     ("Snow covers the mountain where people ski.", "Skiers go down a slope in winter."),
     ("He types an email on his laptop.", "A man writes on the keyboard of a computer."),
     ("The elephants drink from the river.", "Wild animals of Africa at a water hole."),
@@ -194,7 +196,7 @@ def test_lines_are_words_apart_like_spaces() -> None:
     assert (one == two).all()
 
 
-@pytest.mark.parametrize("text", ["dog " * 250_000, "x" * 1_000_000, "狗" * 1_000_000])
+@pytest.mark.parametrize("text", ["dog " * 250_000, "x" * 1_000_000, "狗" * 200_000])
 def test_a_text_of_a_million_letters_is_a_text(encoder: TextEncoder, text: str) -> None:
     long, short = encoder.encode([text, text[:12]])
     assert np.linalg.norm(long.astype(float)) == pytest.approx(length(encoder.dimensions), rel=0.03)
@@ -239,3 +241,15 @@ def test_embedded_encoders_import_no_model_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_a_table_of_words_that_is_not_there_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "wordllama").mkdir()
+    (tmp_path / "wordllama" / "__init__.py").touch()
+    code = "from mimicit.encoders import open_text; open_text('static')"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
+    assert "MimicitError: the vectors of words cannot be read" in done.stderr
+    assert "install it anew" in done.stderr

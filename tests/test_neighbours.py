@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -118,6 +119,16 @@ def test_vectors_that_could_not_be_added_exactly_are_refused() -> None:
     with pytest.raises(ValueError, match="int8"):
         search(np.ones((2, 4), np.float32), np.arange(2), 1)
     assert search(np.full((2, 1024), 22, np.int8), np.arange(2), 1).scores[0, 0] == 1024 * 22 * 22
+
+
+def test_a_pool_is_never_copied_whole() -> None:
+    vectors = np.random.default_rng(0).integers(-40, 40, (100_000, 256), np.int8)
+    pool = np.arange(len(vectors))
+    tracemalloc.start()
+    search(vectors, pool, 5, asking=pool[:2000], index="exact")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < vectors.nbytes * (1 + exact.threads() / 2), "four times that would be a copy"
 
 
 @pytest.mark.parametrize("index", ["auto", "exact", "approximate"])

@@ -17,7 +17,7 @@ import xxhash
 from PIL import Image
 
 from mimicit.encoders.cache import Groups, VectorCache, kept, text_digest
-from mimicit.errors import UsageError
+from mimicit.errors import MimicitError, UsageError
 
 BATCH = 32
 """Texts or pictures that the model is given at once."""
@@ -100,9 +100,8 @@ def _load(model: str) -> Any:
     try:
         return SentenceTransformer(model)
     except Exception as error:  # of several libraries
-        detail = " ".join(str(error).split())[:300]
         raise UsageError(
-            f"the model {model!r} cannot be opened: {detail}. Expected a directory that "
+            f"the model {model!r} cannot be opened: {_line(error)}. Expected a directory that "
             "sentence-transformers or transformers has saved, or a name on huggingface.co"
         ) from error
 
@@ -125,10 +124,8 @@ def _dimensions(name: str, model: Any, sample: object, lack: str) -> int:
     """Find out by trying how many numbers a model gives, which not every one can say."""
     try:
         _, dimensions = _vectors(model, [sample]).shape
-    except Exception as error:  # whatever it makes of what it was not made for
-        raise UsageError(
-            f"the model {name!r} {lack} ({' '.join(str(error).split())[:200]})"
-        ) from error
+    except MimicitError as error:
+        raise UsageError(f"the model {name!r} {lack} ({error})") from error
     return int(dimensions)
 
 
@@ -136,13 +133,22 @@ def _vectors(model: Any, inputs: list[Any]) -> np.ndarray:
     """Run the model: float64 of shape (inputs, dimensions).
 
     Raises:
-        ValueError: it gives something else than numbers.
+        MimicitError: it fails, or gives something else than numbers.
     """
-    made = model.encode(inputs, batch_size=BATCH, show_progress_bar=False, convert_to_numpy=True)
+    try:
+        made = model.encode(
+            inputs, batch_size=BATCH, show_progress_bar=False, convert_to_numpy=True
+        )
+    except Exception as error:  # whatever the model and its device can meet
+        raise MimicitError(f"the model of the encoder fails: {_line(error)}") from error
     vectors = np.asarray(made, np.float64)
     if not np.isfinite(vectors).all():
-        raise ValueError("the model gives vectors that are not all numbers")
+        raise MimicitError("the model of the encoder gives vectors that are not all numbers")
     return vectors
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _plain(text: str) -> str:

@@ -85,9 +85,11 @@ def _load() -> _Words:
     """Read the table and the tokenizer out of the installed wheel."""
     from safetensors.numpy import load_file  # noqa: PLC0415
 
+    spec = importlib.util.find_spec("wordllama")
+    if spec is None or not spec.origin:
+        raise _damaged("it is not installed")
+    folder = Path(spec.origin).parent
     try:
-        spec = importlib.util.find_spec("wordllama")
-        folder = Path(spec.origin if spec and spec.origin else "").parent
         (table,) = load_file(folder / TABLE).values()
         tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     except Exception as error:  # of two libraries, which raise what they please
@@ -97,13 +99,14 @@ def _load() -> _Words:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     numbers = table.astype(np.float64)
-    return _Words(np.rint(numbers * (LARGEST / np.abs(numbers).max())).astype(np.int32), tokenizer)
+    numbers *= LARGEST / max(numbers.max(), -numbers.min())
+    return _Words(np.rint(numbers, out=numbers).astype(np.int32), tokenizer)
 
 
 def _damaged(detail: str) -> MimicitError:
     return MimicitError(
-        f"the vectors of words cannot be read ({detail}): install the package wordllama anew, "
-        "version 0.4"
+        f"the vectors of words cannot be read: {detail}. They come with the package wordllama: "
+        "install it anew, version 0.4"
     )
 
 
