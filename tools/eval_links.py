@@ -2,8 +2,8 @@
 
     python tools/eval_links.py COCO_ROOT SPOT_THE_DIFF.json [SPOT_THE_DIFF.json …]
 
-Pictures: a dataset is built from COCO's captions alone, so that no strategy knows the boxes, and the
-measure is how many object categories the pictures of query and example have in common: of those
+Pictures: a dataset is built from COCO's captions alone, so that no strategy knows the boxes, and
+the measure is how many object categories the pictures of query and example have in common: of those
 that either has, the part that both have (Jaccard). Texts: in Spot-the-Diff several annotators wrote
 about the same pair, and the measure is whether the other one's record is found among the first k
 of all. Intervals are bootstrapped over pictures, or over pairs (95 %, 2,000 draws).
@@ -22,7 +22,7 @@ from mimicit.config import BuildConfig, SourceConfig
 from mimicit.encoders import open_text
 from mimicit.neighbours import search
 
-VIEWS = ("random", "similar-text", "similar-image", "diverse")
+VIEWS = ("random", "similar-text", "similar-image", "mixed", "diverse")
 DRAWS = 2000
 
 
@@ -56,7 +56,10 @@ def shared_categories(root: Path, shots: int, image: str) -> dict[str, dict[str,
         build(config, Path(folder) / "out")
         rows = load(Path(folder) / "out").instructions.select(["id", "scene_id"]).to_pylist()
         scenes = {row["id"]: row["scene_id"] for row in rows}
-        tables = {view: load_view(Path(folder) / "out", n, v) for n, (v, view) in enumerate(zip(names, VIEWS, strict=True))}
+        tables = {
+            view: load_view(Path(folder) / "out", n, v)
+            for n, (v, view) in enumerate(zip(names, VIEWS, strict=True))
+        }
     result: dict[str, dict[str, float]] = {}
     for view, found in tables.items():
         by_scene = defaultdict(list)
@@ -99,9 +102,11 @@ def print_texts(files: list[Path], encoders: list[str], rng: np.random.Generator
     records = [one for file in files for one in json.loads(file.read_text())]
     texts = [" ".join(record["sentences"]) for record in records]
     pairs = np.array([int(record["img_id"]) for record in records])
-    counts = {pair: n for pair, n in zip(*np.unique(pairs, return_counts=True), strict=True)}
+    counts = dict(zip(*np.unique(pairs, return_counts=True), strict=True))
     asking = np.array([n for n, pair in enumerate(pairs) if counts[pair] > 1 and texts[n].strip()])
-    print("| encoder | found among the first 5 | by chance | lift, 95 % interval |\n|---|---|---|---|")
+    print(
+        "| encoder | found among the first 5 | by chance | lift, 95 % interval |\n|---|---|---|---|"
+    )
     for name in encoders:
         vectors = open_text(name).encode(texts)
         places = search(vectors, np.arange(len(texts)), 5, asking=asking).places
