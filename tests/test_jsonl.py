@@ -587,3 +587,5 @@ def test_the_page_has_every_key_and_lines_that_are_read(tmp_path: Path) -> None:
     scenes, rejected = read(tmp_path, *lines.splitlines())
     assert len(scenes) == len(lines.splitlines())
     assert not rejected
+    silent = [name for name, scene in scenes.items() if not templates.write(scene, 0)]
+    assert silent == ["unseen"], "whoever tries the page gets something for each line that says any"
