@@ -78,7 +78,7 @@ def test_violations_are_listed_and_exit_with_4(tmp_path: Path) -> None:
     ("arguments", "code", "words"),
     [
         (["build"], 2, "name a source"),
-        (["build", "-s", "nothing"], 2, "no source 'nothing'; there are: coco"),
+        (["build", "-s", "nothing"], 2, "no source 'nothing'; there are: "),
         (["build", "-s", "coco"], 2, r"looked for the directory 'data/coco'[^§]*--sample"),
         (["build", "-s", "coco", "--root", "gone"], 3, "no directory 'gone'"),
         (["build", "-s", "coco", "-o", "captions=gone.json", "-o", "images=."], 3, "gone.json"),

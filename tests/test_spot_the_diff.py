@@ -1,5 +1,6 @@
 """The Spot-the-Diff source: pairs, what people said of them, and how that is made readable."""
 
+import dataclasses
 import json
 import re
 from collections import Counter
@@ -338,6 +339,13 @@ def test_no_direction_is_claimed_that_was_not_stated() -> None:
         assert "one of the two pictures" in said
         assert "first" not in said
         assert "second" not in said
+
+
+def test_a_direction_that_is_known_is_told_in_the_middle_of_a_sentence() -> None:
+    for directed, where in ((True, "In the second picture"), (False, "In one of the two pictures")):
+        known = Difference("There are two men by the tree.", directed=directed)
+        scene = dataclasses.replace(scene_of("x"), annotations=(known,))
+        assert write(scene, 0)[0].answer == f"{where}, there are two men by the tree."
 
 
 @pytest.mark.parametrize("text", ["no differences", "there is no change", "Nothing has changed."])

@@ -132,13 +132,18 @@ class Mended(NamedTuple):
     problem: str
 
 
-def sentence(text: str, words: Words, *, sided: bool) -> Mended:
+_CAPITAL = re.compile(r"^[A-Z](?=[a-z]* )")
+"""How a sentence begins whose first word is no abbreviation."""
+
+
+def sentence(text: str, words: Words, *, sided: bool, directed: bool = False) -> Mended:
     """Make a sentence that can be read by itself, and is as true as what was typed.
 
     Args:
         text: What was typed.
         words: The words of it.
         sided: Whether its author calls the pictures left and right.
+        directed: Whether it is known that it tells of the second picture as against the first.
     """
     named = uniform(spelled(text, words))
     if named is None:
@@ -153,7 +158,8 @@ def sentence(text: str, words: Words, *, sided: bool) -> Mended:
         named = f"the {named}"
     if not changes and not _NAMED.search(named):
         within = re.sub(r" (?:in|on) the (?:photo|picture|image|frame|pic)$", "", named)
-        named = f"in one of the two pictures, {within}"
+        which = "in the second picture" if directed else "in one of the two pictures"
+        named = f"{which}, {_CAPITAL.sub(lambda found: found[0].lower(), within)}"
     named = _LEAD.sub(r"\1,", named)
     return Mended(tidy(re.sub(r"(?<!,) (whereas|while there|but there)\b", r", \1", named)), "")
 

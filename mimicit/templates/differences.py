@@ -62,7 +62,7 @@ def write(scene: Scene, choice: Choice) -> Iterator[Exchange]:
     Nor where "these two pictures" could be others, or "the second one" is the one that came first.
     """
     said = _said(scene)
-    naming = [one.text for one in said if not one.none]
+    naming = [one for one in said if not one.none]
     if said and not naming:
         yield from _nothing_differs(choice)
         return
@@ -84,9 +84,9 @@ def silence(scene: Scene) -> str:
     said = _said(scene)
     if not said:
         return "it is not said of its two pictures, the first and then the second, how they differ"
-    texts = [one.text for one in said if not one.none]
-    found = zip(texts, _mended(texts), strict=True)
-    whole = "; ".join(f"{text!r}: {mended.problem}" for text, mended in found)
+    naming = [one for one in said if not one.none]
+    found = zip(naming, _mended(naming), strict=True)
+    whole = "; ".join(f"{one.text!r}: {mended.problem}" for one, mended in found)
     return whole if len(whole) <= LONGEST else f"{whole[:LONGEST]} …"
 
 
@@ -124,9 +124,10 @@ def _is_half(text: str, told: list[str]) -> bool:
     return any(missing in another for another in told)
 
 
-def _mended(texts: list[str]) -> list[_mending.Mended]:
-    sided = any(names_a_side(text) for text in texts)
-    return [_mending.sentence(text, _wording().mending, sided=sided) for text in texts]
+def _mended(said: list[Difference]) -> list[_mending.Mended]:
+    sided = any(names_a_side(one.text) for one in said)
+    words = _wording().mending
+    return [_mending.sentence(one.text, words, sided=sided, directed=one.directed) for one in said]
 
 
 def _nothing_differs(choice: Choice) -> Iterator[Exchange]:
