@@ -1,11 +1,12 @@
 """Scenes in, published rows out. No network, no clock, no chance but the seed."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mimicit.authors import Author, Pending, Written
 from mimicit.card import Tally
+from mimicit.catalogue import Wider
 from mimicit.errors import Incomplete, SourceError
 from mimicit.link_tables import LinkWriter
 from mimicit.linking import View, link_views
@@ -108,7 +109,9 @@ class Assembly:
         self._first_detail = self._first_detail or f"{rejection.record}: {rejection.detail}"
         self._rejected.write(rejection)
 
-    def finish(self, views: Sequence[View], track: Track) -> list[FileEntry]:
+    def finish(
+        self, views: Sequence[View], wider: Mapping[str, Wider], track: Track
+    ) -> list[FileEntry]:
         """Link the instructions, write them, and list the finished files.
 
         Raises:
@@ -121,7 +124,7 @@ class Assembly:
         others = [*self._images.close(), *self._rejected.close()]  # linking looks at the pictures
         pictures = ShownPictures(self._directory)
         splits = [split for split in SPLITS if self.tally.splits[split]]
-        linked = link_views(lambda: self._spool.link_rows(splits), views, pictures, track)
+        linked = link_views(self._spool.link_rows(splits), views, wider, pictures, track)
         self._linked = LinkWriter(self._directory, linked, self._form)
         for batch in self._spool.of_splits(splits):
             self._linked.write(batch)

@@ -27,6 +27,7 @@ STRATEGIES = {
     "conversation": "what was asked before it in the same conversation",
     "same-image": "another question about the same pictures",
     "same-group": "another question about the same image, video, album or room",
+    "wider-group": "from the same show, or whatever else the source's groups belong to",
     "temporal": "what is next to it in time, in the same video or album",
     "similar-image": "from pictures that are alike",
     "similar-image/texts": "from pictures of which the same is said, since none was seen",

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from array import array
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,15 +44,18 @@ class LinkRow(NamedTuple):
 Linkable = Instruction | LinkRow
 """What can be linked."""
 
+Wider = Callable[[str], str]
+"""Tells the wider group that a group belongs to."""
+
 
 class Codes:
     """Numbers for values, from 0, in the order in which they are first met."""
 
     def __init__(self) -> None:
-        self.names: dict[object, int] = {}
+        self.names: dict[Any, int] = {}
         self.values = array("i")
 
-    def add(self, value: object) -> int:
+    def add(self, value: Any) -> int:
         """Note the value of the next row, and give its number."""
         number = self.names.setdefault(value, len(self.names))
         self.values.append(number)
@@ -126,8 +129,12 @@ class _Belongs:
         self._train.append(row.split == "train")
         return scene, pictures
 
-    def give(self, catalogue: "Catalogue") -> None:
+    def give(self, catalogue: "Catalogue", wider: Mapping[str, Wider]) -> None:
         """Hand all of it over."""
+        above = Codes()
+        for source, group in self._codes["groups"].names:
+            above.add((source, wider[source](group) if source in wider else group))
+        catalogue.wider = _array(above.values, np.int32)[self._codes["groups"].values]
         for name, codes in self._codes.items():
             setattr(catalogue, name, _array(codes.values, np.int32))
         self._first.append(len(self._train))
@@ -150,6 +157,8 @@ class Catalogue:
     Args:
         instructions: All of them, read once; those of one scene must follow each other.
         wanted: What is wanted besides: the `scenes`' texts, the `pictures`' texts, the `tokens`.
+        wider: For sources whose groups belong to wider ones, such as clips to a show, what tells
+            the wider one of a group.
 
     Attributes:
         ids: Their ids, as an Arrow array.
@@ -165,7 +174,7 @@ class Catalogue:
         times: Seconds at which the middle one of its frames is shown; its scene's number where
             its pictures are no frames.
         sources: Each one's source, as a place in `source_names`.
-        kinds: Each one's kind, as a number; so are scenes, groups and languages.
+        kinds: Each one's kind, as a number; so are scenes, groups, wider groups and languages.
         first: Place of the first instruction of each scene, and the number of all.
         variants: Each one's replicate and language: those of one scene that share it are turns of
             one reply.
@@ -194,6 +203,7 @@ class Catalogue:
     scenes: np.ndarray
     first: np.ndarray
     groups: np.ndarray
+    wider: np.ndarray
     languages: np.ndarray
     variants: np.ndarray
     pictures: np.ndarray
@@ -204,7 +214,10 @@ class Catalogue:
     is_long: np.ndarray
 
     def __init__(
-        self, instructions: Iterable[Linkable], wanted: Collection[str] = frozenset()
+        self,
+        instructions: Iterable[Linkable],
+        wanted: Collection[str] = frozenset(),
+        wider: Mapping[str, Wider] | None = None,
     ) -> None:
         hashes, tokens = array("Q"), array("i")
         ids: list[pa.Array] = []
@@ -228,7 +241,7 @@ class Catalogue:
                 ids.append(column(names, pa.string()))
                 names = []
         said.give(self)
-        belongs.give(self)
+        belongs.give(self, wider or {})
         self.hashes, self.tokens = _array(hashes, np.uint64), _array(tokens, np.int32)
         self.ids = pa.concat_arrays([*ids, column(names, pa.string())])
         self.scene_texts = ["\n".join(texts) for texts in by_scene.values()]

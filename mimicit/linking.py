@@ -1,10 +1,10 @@
 """Linking the instructions of one dataset: all views of it, and a report on each."""
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mimicit.catalogue import Catalogue, LinkRow
+from mimicit.catalogue import Catalogue, LinkRow, Wider
 from mimicit.context_linker import LinkSpec, Pictures, catalogue_of, named
 from mimicit.context_linker.choosing import Chooser, Chosen
 from mimicit.context_linker.health import Health, examine
@@ -74,23 +74,26 @@ def views_of(links: Sequence[str], shots: int, seed: int, own: Mapping[str, str]
 
 
 def link_views(
-    rows: Callable[[], Iterable[LinkRow]],
+    rows: Iterable[LinkRow],
     views: Sequence[View],
+    wider: Mapping[str, Wider],
     pictures: Pictures | None,
     track: Track,
 ) -> Linked:
     """Choose the examples of all instructions in every view.
 
     Args:
-        rows: Reads the instructions, those of one scene together.
+        rows: The instructions, those of one scene together.
         views: How.
+        wider: What tells the wider group of a group, by source.
         pictures: Their pictures.
         track: Shows progress.
 
     Raises:
         UsageError: an encoder is not known or not installed.
     """
-    catalogue = catalogue_of(rows(), [spec for view in views for spec in view.specs.values()])
+    specs = [spec for view in views for spec in view.specs.values()]
+    catalogue = catalogue_of(rows, specs, wider)
     material = Material(catalogue, pictures, track)
     chosen: dict[str, Chosen] = {}
     health: dict[str, Health] = {}

@@ -24,11 +24,13 @@ from mimicit.assemble import Assembly
 from mimicit.authors import Author, TeacherAuthor, TemplatesAuthor
 from mimicit.budget import Budget, account_of, find_price
 from mimicit.card import Tally, write_card
+from mimicit.catalogue import Wider
 from mimicit.config import BuildConfig, Endpoint
 from mimicit.directory import replacing
 from mimicit.errors import Incomplete
 from mimicit.feeding import Look
 from mimicit.fleet import Asked
+from mimicit.generators import wider_of
 from mimicit.journal import Journal, default_path
 from mimicit.linking import View, views_of
 from mimicit.media import Media
@@ -120,7 +122,7 @@ def build(  # noqa: PLR0913  # the public call, by keyword
     """
     start = time.monotonic()
     sources = [Source(entry, config) for entry in config.sources]
-    views = _views(sources, config)
+    how_to_link = _how_to_link(sources, config)
     loaded = load_prompts(config, sources)
     price = find_price(config.model or "", Path(prices) if prices else None, budget_usd)
     with contextlib.ExitStack() as stack:
@@ -137,7 +139,8 @@ def build(  # noqa: PLR0913  # the public call, by keyword
             asked = passes.run(loaded, endpoint, budget, assembly, partial=partial)
         del media, passes, budget  # what is known of a million pictures is not needed any more
         _refuse_unfinished(assembly.tally, partial=partial)
-        listed = _describe(directory, assembly.finish(views, track), assembly.tally, config)
+        found = assembly.finish(*how_to_link, track)
+        listed = _describe(directory, found, assembly.tally, config)
         # Its pictures were decoded by the media pass, and its files hashed when they were written.
         measured = {entry.path: entry.sha256 for entry in listed}
         validate(directory, decode="none", measured=measured)
@@ -257,9 +260,14 @@ def _seldom_collected() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def _views(sources: Sequence[Source], config: BuildConfig) -> list[View]:
-    own = {source.generator.name: source.generator.link for source in sources}
-    return views_of(config.link, config.shots, config.seed, own)
+def _how_to_link(
+    sources: Sequence[Source], config: BuildConfig
+) -> tuple[list[View], dict[str, Wider]]:
+    """Read the views that are asked for, and find what tells the wider groups of sources."""
+    known = {source.generator.name: type(source.generator) for source in sources}
+    own = {name: cls.link for name, cls in known.items()}
+    wider = {name: above for name, cls in known.items() if (above := wider_of(cls))}
+    return views_of(config.link, config.shots, config.seed, own), wider
 
 
 def _summary(  # noqa: PLR0913  # everything that a summary tells

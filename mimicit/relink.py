@@ -16,7 +16,7 @@ from mimicit.context_linker.health import Health
 from mimicit.dataset import Dataset
 from mimicit.directory import replacing
 from mimicit.errors import SourceError, UsageError
-from mimicit.generators import find
+from mimicit.generators import Generator, find, wider_of
 from mimicit.link_tables import LinkWriter
 from mimicit.linking import link_views, views_of
 from mimicit.progress import Track, silent
@@ -64,11 +64,13 @@ def relink(  # noqa: PLR0913  # the public call, by keyword
     config = _config(source, links, shots, seed)
     _check(source, "instructions", manifest)
     table = Dataset(source).instructions
-    own = {name: _own(name) for name in table.column("source").unique().to_pylist()}
-    views = views_of(config.link, config.shots, config.seed, own)
+    own = {name: _known(name) for name in table.column("source").unique().to_pylist()}
+    strategies = {name: cls.link if cls else "" for name, cls in own.items()}
+    views = views_of(config.link, config.shots, config.seed, strategies)
+    wider = {name: above for name, cls in own.items() if cls and (above := wider_of(cls))}
     with replacing(Path(out or source)) as target:
         kept = [entry for name in KEPT for entry in _keep(source, target, name, manifest)]
-        linked = link_views(lambda: _rows(table), views, ShownPictures(target), track)
+        linked = link_views(_rows(table), views, wider, ShownPictures(target), track)
         writer = LinkWriter(target, linked, config.format)
         try:
             for batch in table.to_batches(4096):
@@ -125,12 +127,12 @@ def _config(
     return config
 
 
-def _own(name: str) -> str:
-    """Give the strategies of a source; "" where its package is not installed."""
+def _known(name: str) -> type[Generator] | None:
+    """Find a source; None where its package is not installed."""
     try:
-        return find(name).link
+        return find(name)
     except UsageError:
-        return ""
+        return None
 
 
 def _keep(

@@ -87,6 +87,15 @@ def test_same_group_reaches_over_pictures() -> None:
     assert "LA_INS_0003_00" not in links
 
 
+def test_a_wider_group_is_what_groups_belong_to() -> None:
+    rows = [row(1, group="friends_1"), row(2, group="friends_2"), row(3, group="house_1")]
+    specs = {"coco": LinkSpec.parse("wider-group")}
+    wider = {"coco": lambda group: group.partition("_")[0]}
+    links = {one.query_id: one.context_ids for one in link(rows, specs, wider=wider)}
+    assert links == {"LA_INS_0001_00": ["LA_INS_0002_00"], "LA_INS_0002_00": ["LA_INS_0001_00"]}
+    assert linked(rows, "wider-group") == {}, "where nothing is wider, the group is all there is"
+
+
 def test_groups_of_different_sources_are_different() -> None:
     rows = [row(1, group="7"), row(2, group="7", source="other")]
     assert linked(rows, "same-group") == {}

@@ -72,7 +72,8 @@ def measure(texts: Sequence[str], spec: str) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
     index = next(iter(material.searches.values())).index
     print(
-        f"{len(texts):>9,}  {read:7.1f}  {encoded:7.1f}  {searched:7.1f} {index:10}  {chosen:7.1f}  "
+        f"{len(texts):>9,}  {read:7.1f}  {encoded:7.1f}  {searched:7.1f} {index:10}  "
+        f"{chosen:7.1f}  "
         f"{chosen / searched:6.2f}  {peak:7,.0f}"
     )
 

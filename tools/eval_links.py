@@ -64,10 +64,10 @@ def shared_categories(root: Path, shots: int, image: str) -> dict[str, dict[str,
     for view, found in tables.items():
         by_scene = defaultdict(list)
         for query, contexts in found.items():
-            mine = known.get(scenes[query])
-            for context in contexts if mine else ():
-                theirs = known.get(scenes[context])
-                if theirs:
+            mine = known.get(scenes[query], frozenset())
+            for context in contexts:
+                theirs = known.get(scenes[context], frozenset())
+                if mine and theirs:
                     by_scene[scenes[query]].append(len(mine & theirs) / len(mine | theirs))
         result[view] = {scene: float(np.mean(values)) for scene, values in by_scene.items()}
     return result

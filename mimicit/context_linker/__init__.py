@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
-from mimicit.catalogue import Catalogue, Linkable
+from mimicit.catalogue import Catalogue, Linkable, Wider
 from mimicit.context_linker.choosing import Chooser
 from mimicit.context_linker.material import Material, Pictures, texts_wanted
 from mimicit.context_linker.spec import DEFAULT_SHOTS, STRATEGIES, LinkSpec, named
@@ -26,6 +26,7 @@ def link(
     instructions: Iterable[Linkable],
     specs: Mapping[str, LinkSpec],
     pictures: Pictures | None = None,
+    wider: Mapping[str, Wider] | None = None,
 ) -> Iterator[Links]:
     """Choose the in-context examples of every instruction.
 
@@ -35,6 +36,7 @@ def link(
             any source.
         pictures: Their pictures: what look-alikes are found by. Without them, equal pictures are
             only known by their ids.
+        wider: What tells the wider group of a group, by source; `wider-group` looks there.
 
     Yields:
         One `Links` for each instruction that has examples, in the same order; the examples stand
@@ -43,7 +45,7 @@ def link(
     Raises:
         UsageError: an encoder is not known or not installed.
     """
-    catalogue = catalogue_of(instructions, specs.values())
+    catalogue = catalogue_of(instructions, specs.values(), wider)
     chooser = Chooser(catalogue, specs, Material(catalogue, pictures), pictures)
     for _ in chooser.choose():
         pass
@@ -58,10 +60,14 @@ def link(
             )
 
 
-def catalogue_of(instructions: Iterable[Linkable], specs: Iterable[LinkSpec]) -> Catalogue:
+def catalogue_of(
+    instructions: Iterable[Linkable],
+    specs: Iterable[LinkSpec],
+    wider: Mapping[str, Wider] | None = None,
+) -> Catalogue:
     """Read all instructions, as far as the strategies need."""
     listed = list(specs)
     wanted = texts_wanted(listed)
     if any(spec.tokens for spec in listed):
         wanted.add("tokens")
-    return Catalogue(instructions, wanted)
+    return Catalogue(instructions, wanted, wider)

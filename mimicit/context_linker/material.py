@@ -2,7 +2,7 @@
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -14,7 +14,6 @@ from mimicit.encoders import length, open_image, open_text, quantise
 from mimicit.errors import UsageError
 from mimicit.neighbours import Neighbours, search
 from mimicit.progress import Counted, Track, silent
-
 
 WIDER = 8
 """Times as many neighbours that are looked for where most were of the same group."""
@@ -137,7 +136,7 @@ class Material:
     def vectors(self, what: str, by: str) -> np.ndarray:
         """Give the vectors of all units: int8 of shape (units, dimensions)."""
         if (what, by) not in self._vectors:
-            makers = {
+            makers: dict[str, Callable[[], np.ndarray]] = {
                 "scenes": lambda: open_text(by).encode(self._catalogue.scene_texts),
                 "picture texts": lambda: open_text(by).encode(self._catalogue.picture_texts),
                 "descriptors": self._looks,

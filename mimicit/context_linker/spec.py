@@ -12,6 +12,7 @@ STRATEGIES = (
     "conversation",
     "same-image",
     "same-group",
+    "wider-group",
     "temporal",
     "similar-image",
     "similar-text",

@@ -317,6 +317,7 @@ PROPOSING: dict[str, Strategy] = {
     "conversation": Strategy(_conversation, crosses=False),
     "same-image": Strategy(_same(lambda catalogue: catalogue.pictures), crosses=False),
     "same-group": Strategy(_same(lambda catalogue: catalogue.groups), crosses=False),
+    "wider-group": Strategy(_same(lambda catalogue: catalogue.wider), crosses=False),
     "temporal": Strategy(_temporal, crosses=False),
     "similar-image": Strategy(_similar_image, crosses=True, measured=True),
     "similar-text": Strategy(_similar_text, crosses=True, measured=True),

@@ -49,6 +49,14 @@ class Generator(Protocol):
         """
 
 
+def wider_of(cls: type[Generator]) -> Callable[[str], str] | None:
+    """Give what tells the wider group of a source's group: its `wider_group`, if it has one.
+
+    A clip's show, for instance; links of the strategy `wider-group` stay within it.
+    """
+    return getattr(cls, "wider_group", None)
+
+
 T = TypeVar("T", bound=type)
 
 

@@ -60,7 +60,7 @@ _DESCRIPTION = msgspec.json.Decoder(_Description)
 
 @generator(
     prefix="TVC",
-    link="same-group,similar-text",
+    link="same-group,wider-group,similar-text",
     origin=(
         "TVC's annotations (tvc_train_release.jsonl and others) are at "
         "https://github.com/jayleicn/TVCaption; the videos' frames are TVQA's: "
@@ -96,6 +96,11 @@ class TvCaptions:
         default="",
         metadata={"help": "SPDX id or words of the media's licence, where it is the same for all."},
     )
+
+    @staticmethod
+    def wider_group(group: str) -> str:
+        """Tell the show that a clip is of."""
+        return show_of(group)
 
     def scenes(self) -> Iterator[Scene | Rejection]:
         """Yield one scene a moment, by ascending id, and the lines that were left out."""
