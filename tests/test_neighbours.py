@@ -60,7 +60,7 @@ tie_heavy = st.tuples(
 )
 
 
-@given(tie_heavy, st.sampled_from([1, 2, 8, 1024]), st.sampled_from([1, 3, 64]))
+@given(tie_heavy, st.sampled_from([1, 2, 8, 768]), st.sampled_from([1, 3, 64]))
 @settings(deadline=None)
 def test_what_is_found_is_what_comparing_all_finds_whatever_the_blocks(
     drawn: tuple[int, int, int, int, int], pool_block: int, asking_block: int

@@ -18,9 +18,12 @@ from threadpoolctl import ThreadpoolController
 LIMIT = 2**24 - 1
 """What the squares of a vector must sum up to less than: up to there float32 adds exactly."""
 
-ASKING_BLOCK = 1024
-POOL_BLOCK = 1024
-"""Sides of a block: 8 MB of scores for each thread, which stay in the cache."""
+ASKING_BLOCK = 768
+POOL_BLOCK = 768
+"""Sides of a block, 2 MB of scores for each thread; by powers of two the cache would be worse used.
+
+Rows are numbered in the 10 bits above a key's place and score.
+"""
 
 MOST_THREADS = 16
 
