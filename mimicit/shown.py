@@ -12,7 +12,7 @@ from PIL import Image
 
 from mimicit.columns import column, to_numpy
 from mimicit.image_store import ImageStore
-from mimicit.lookalikes import DIMENSIONS
+from mimicit.lookalikes import LENGTH
 
 
 class ShownPictures:
@@ -27,13 +27,13 @@ class ShownPictures:
         self._store: ImageStore | None = None
 
     def descriptors(self, ids: Sequence[str]) -> np.ndarray:
-        """Give what each looks like: int8 of shape (ids, DIMENSIONS); zeros where unknown."""
-        found = np.zeros((len(ids), DIMENSIONS), np.int8)
+        """Give what each looks like: int8 of shape (ids, LENGTH); zeros where unknown."""
+        found = np.zeros((len(ids), LENGTH), np.int8)
         for places, values in self._columns(ids, "descriptor"):
             known = [n for n, value in enumerate(values) if value]
             if known:
                 data = b"".join(values[n] for n in known)
-                found[places[known]] = np.frombuffer(data, np.int8).reshape(-1, DIMENSIONS)
+                found[places[known]] = np.frombuffer(data, np.int8).reshape(-1, LENGTH)
         return found
 
     def digests(self, ids: Sequence[str]) -> list[str]:

@@ -21,7 +21,7 @@ from mimicit.catalogue import LinkRow
 from mimicit.context_linker import LinkSpec, catalogue_of
 from mimicit.context_linker.choosing import Chooser
 from mimicit.context_linker.material import Material
-from mimicit.lookalikes import DIMENSIONS
+from mimicit.lookalikes import LENGTH
 
 KINDS = ("description", "count", "location", "yes-no", "detail", "size")
 
@@ -31,7 +31,8 @@ class Drawn:
 
     def descriptors(self, ids: Sequence[str]) -> np.ndarray:
         """Draw one for each."""
-        drawn = np.random.default_rng(0).integers(-127, 128, (len(ids), DIMENSIONS), np.int8)
+        drawn = np.random.default_rng(0).integers(-127, 128, (len(ids), LENGTH), np.int8)
+        drawn[:, 1] = 100  # contrast: that of a photograph
         return np.asarray(drawn)
 
     def digests(self, ids: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ from mimicit.catalogue import Catalogue
 from mimicit.context_linker.spec import LinkSpec
 from mimicit.encoders import length, open_image, open_text, quantise
 from mimicit.errors import UsageError
+from mimicit.lookalikes import layouts
 from mimicit.neighbours import Neighbours, search
 from mimicit.progress import Counted, Track, silent
 
@@ -147,8 +148,7 @@ class Material:
 
     def _looks(self) -> np.ndarray:
         pictures = self._pictures_for("pixels")
-        described = pictures.descriptors(self._catalogue.image_ids)
-        return self._of_sets(described.astype(np.float64))
+        return self._of_sets(layouts(pictures.descriptors(self._catalogue.image_ids)))
 
     def _seen(self, by: str) -> np.ndarray:
         pictures = self._pictures_for(by)
