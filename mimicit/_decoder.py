@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
 from mimicit import frames, images
@@ -28,7 +27,7 @@ def _examine(header: dict[str, Any], data: bytes) -> Answer:
     if "ref" in header:
         size = header["ref"].pop("size")
         source = ImageRef(**header["ref"], size=tuple(size) if size else None)
-    return asdict(images.examine(header["id"], source, salvage=header["salvage"])), b""
+    return images.examine(header["id"], source, salvage=header["salvage"]).to_json(), b""
 
 
 def _fit(header: dict[str, Any], data: bytes) -> Answer:
@@ -38,7 +37,7 @@ def _fit(header: dict[str, Any], data: bytes) -> Answer:
 
 def _store(header: dict[str, Any], data: bytes) -> Answer:
     made, changes = stored(data, StoreForm(**header["form"]))
-    return {"info": asdict(images.examine("", made)), "changes": changes}, made
+    return {"info": images.examine("", made).to_json(), "changes": changes}, made
 
 
 def _sample(header: dict[str, Any], _: bytes) -> Answer:

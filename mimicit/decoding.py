@@ -65,7 +65,7 @@ class Decoder:
             answer, _ = self._ask(header, source if isinstance(source, bytes) else b"")
         except UnusablePicture as error:
             return ImageInfo(image_id, problem=error.reason, detail=error.detail)
-        return ImageInfo(**answer)
+        return ImageInfo.from_json(answer)
 
     def fit(self, data: bytes, max_side: int, *, salvage: bool = False) -> tuple[bytes, str]:
         """Make a picture's file fit to be sent: as `images.fit`.
@@ -84,7 +84,7 @@ class Decoder:
             UnusablePicture: it cannot be decoded, or the decoder fails over it.
         """
         answer, made = self._ask({"task": "store", "form": asdict(form)}, data)
-        return made, ImageInfo(**answer["info"]), tuple(answer["changes"])
+        return made, ImageInfo.from_json(answer["info"]), tuple(answer["changes"])
 
     def sample(self, task: VideoTask) -> VideoInfo:
         """Cut frames out of a video; what is wrong with it stands in `problem`.

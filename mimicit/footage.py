@@ -199,6 +199,7 @@ class Footage:
             sha256=frame.sha256,
             content=hashlib.sha256(content.encode()).hexdigest(),
             phash=frame.phash,
+            descriptor=frame.descriptor,
             width=frame.width,
             height=frame.height,
             format="JPEG",

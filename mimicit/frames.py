@@ -72,6 +72,7 @@ class FrameInfo:
         time_base: Seconds a tick, as a fraction.
         sha256: Digest of the JPEG, which is also its name.
         phash: Perceptual hash of it.
+        descriptor: What finds its copies, as `ImageInfo.descriptor`.
         width: Pixels, upright and square.
         height: Pixels.
         highlights: Brightness (0 to 255) that 98 of 100 pixels do not exceed.
@@ -83,6 +84,7 @@ class FrameInfo:
     time_base: str
     sha256: str
     phash: str
+    descriptor: bytes
     width: int
     height: int
     highlights: int
@@ -130,13 +132,19 @@ class VideoInfo:
 
     def to_json(self) -> dict[str, Any]:
         """Spell it for another process, or for a cache."""
-        return asdict(self)
+        value = asdict(self)
+        for frame in value["frames"]:
+            frame["descriptor"] = frame["descriptor"].hex()
+        return value
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "VideoInfo":
         """Read what `to_json` spelled."""
         nested = {
-            "frames": tuple(FrameInfo(**frame) for frame in value["frames"]),
+            "frames": tuple(
+                FrameInfo(**{**frame, "descriptor": bytes.fromhex(frame["descriptor"])})
+                for frame in value["frames"]
+            ),
             "picks": tuple(tuple(Pick(**pick) for pick in picks) for picks in value["picks"]),
             "missing": tuple(map(tuple, value["missing"])),
             "late": tuple(map(tuple, value["late"])),
@@ -249,6 +257,7 @@ def _keep(frame: Frame, folder: str) -> FrameInfo:
         time_base=str(frame.time_base),
         sha256=info.sha256,
         phash=info.phash,
+        descriptor=info.descriptor,
         width=info.width,
         height=info.height,
         highlights=_highlights(frame.picture),

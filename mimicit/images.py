@@ -22,6 +22,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from mimicit import metadata
 from mimicit.errors import SourceError
+from mimicit.lookalikes import describe
 from mimicit.pixels import as_jpeg, on_white, perceptual_hash, shrunk
 from mimicit.schema import ImageInfo, ImageRef
 
@@ -332,7 +333,7 @@ def _share_seen(picture: Image.Image, data: bytes) -> float:
 
 
 def examine(image_id: str, source: ImageRef | bytes, *, salvage: bool = False) -> ImageInfo:
-    """Judge one picture, given as a reference or as its bytes: size, format and digests.
+    """Judge one picture, given as a reference or as its bytes: size, format, digests, looks.
 
     Raises nothing: what is wrong stands in `problem`.
     """
@@ -341,13 +342,15 @@ def examine(image_id: str, source: ImageRef | bytes, *, salvage: bool = False) -
         found = opened(data, salvage=salvage)
         picture = found.picture
         with _verdicts(data):
-            phash = perceptual_hash(picture)
+            shown = on_white(picture)
+            phash, descriptor = perceptual_hash(shown), describe(shown)
     except UnusablePicture as error:
         return ImageInfo(image_id, problem=error.reason, detail=error.detail)
     return ImageInfo(
         id=image_id,
         sha256=hashlib.sha256(data).hexdigest(),
         phash=phash,
+        descriptor=descriptor,
         width=picture.width,
         height=picture.height,
         format=picture.format or "",

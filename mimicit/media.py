@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -102,7 +101,7 @@ class Media:
             self.infos[ref.id] = ImageInfo(ref.id, problem=error.reason, detail=error.detail)
             return True
         if found is not None:
-            self.infos[ref.id] = ImageInfo(**{**found, "id": ref.id})
+            self.infos[ref.id] = ImageInfo.from_json({**found, "id": ref.id})
         return found is not None
 
     def _examine(self, child: Decoder, ref: ImageRef) -> ImageInfo:
@@ -113,7 +112,7 @@ class Media:
         stamp = self._cache.stamp(path)
         info = child.examine(ref.id, ref, salvage=self._form.salvage)
         if info.problem not in MACHINE:
-            self._cache.put(path, self._options, stamp, asdict(info))
+            self._cache.put(path, self._options, stamp, info.to_json())
         return info
 
     def hold_out(self, items: Iterable[Scene | Rejection]) -> None:
@@ -301,6 +300,7 @@ def _row(
         format=made.format,
         source_ref=origin.model_copy(update=update) if update else origin,
         licence=ref.licence,
+        descriptor=made.descriptor,
     )
 
 

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 """Changes with what a verdict says or means."""
 
 SETTLED_SECONDS = 2.0

@@ -25,14 +25,17 @@ def as_jpeg(picture: Image.Image, quality: int = JPEG_QUALITY, icc: bytes = b"")
 
 
 def on_white(picture: Image.Image) -> Image.Image:
-    """Show a picture as it would look on a white page, in RGB with 8 bits a band."""
+    """Show a picture as it would look on a white page, in RGB with 8 bits a band.
+
+    One that looks so already is given itself.
+    """
     if picture.mode in DEEP:
         picture = eight_bits(picture)
     if picture.has_transparency_data:
         shown = picture if picture.mode == "RGBA" else picture.convert("RGBA")
         picture = Image.new("RGBA", shown.size, "white")
         picture.alpha_composite(shown)
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 DEEP = frozenset(("I;16", "I;16B", "I;16L", "I;16N", "I", "F"))

@@ -12,8 +12,8 @@ its Arrow schema, its JSON Schema and its Hugging Face features are derived from
 import functools
 import hashlib
 import json
-from dataclasses import dataclass, field
-from typing import Annotated, Literal, get_args
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -21,8 +21,11 @@ from mimicit.annotations import Annotation
 from mimicit.moments import Clip
 from mimicit.names import FILE_NAME, RELATIVE_PATH, published_path
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 """Version of the published rows: see docs/schema.md for what a change of it means."""
+
+DESCRIPTOR_BYTES = 142
+"""Length of what a picture is compared with others by (`mimicit.lookalikes`)."""
 
 Stage = Literal["annotations", "media", "split", "templates", "prompt", "reply", "checks"]
 
@@ -70,6 +73,7 @@ class ImageInfo:
         content: What stands for the picture in a request, where its bytes do not: a frame is the
             same whichever encoder made a file of it. A hex digest, or "".
         phash: 64-bit perceptual hash, 16 hex digits.
+        descriptor: What finds its copies, `DESCRIPTOR_BYTES` of them (`mimicit.lookalikes`).
         width: Pixels, upright (after the EXIF orientation).
         height: Pixels, upright.
         format: Pillow's name of the format, such as `JPEG`.
@@ -83,6 +87,7 @@ class ImageInfo:
     sha256: str = ""
     content: str = ""
     phash: str = ""
+    descriptor: bytes = b""
     width: int = 0
     height: int = 0
     format: str = ""
@@ -90,6 +95,15 @@ class ImageInfo:
     salvaged: bool = False
     problem: str = ""
     detail: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Spell it for another process, or for a cache."""
+        return {**asdict(self), "descriptor": self.descriptor.hex()}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "ImageInfo":
+        """Read what `to_json` spelled."""
+        return cls(**{**value, "descriptor": bytes.fromhex(value["descriptor"])})
 
 
 # -------------------------------------------------------------------- scenes
@@ -329,6 +343,12 @@ class ImageRow(Row):
     format: Text = Field(description="Format of the file, such as `JPEG`.")
     source_ref: SourceRef = Field(description="Where it came from, and what was done to it.")
     licence: str = Field(description="SPDX id or the source's words, or empty where unknown.")
+    descriptor: bytes | None = Field(
+        None,
+        min_length=DESCRIPTOR_BYTES,
+        max_length=DESCRIPTOR_BYTES,
+        description="What copies of it are found by that were cut, mirrored or changed in tone.",
+    )
 
 
 class Links(Row):

@@ -50,6 +50,7 @@ _SCALARS = {
     str: ("string", pa.string()),
     int: ("int64", pa.int64()),
     float: ("float64", pa.float64()),
+    bytes: ("binary", pa.binary()),
 }
 
 

@@ -19,7 +19,7 @@ from mimicit.schema import ImageRow, Instruction, Rejection, Reply
 
 _INSTRUCTION = tuple(Instruction.model_fields)
 _ABOUT = ("id", "source", "scene_id", "image_ids")
-_IMAGE = (*(name for name in ImageRow.model_fields if name != "image"), "image.path")
+_IMAGE = (*(n for n in ImageRow.model_fields if n not in {"image", "descriptor"}), "image.path")
 _REJECTION = tuple(Rejection.model_fields)
 
 _FEW = 2000

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from mimicit.checks import HIDDEN, LEAKS, REFUSALS, SPECIAL_TOKENS, text_problem
 from mimicit.gate.models import misfits
 from mimicit.gate.texts import may_have_problem
+from mimicit.schema import DESCRIPTOR_BYTES
 from mimicit.tables import TABLES, arrow_schema
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "coco" / "annotations"
@@ -61,6 +62,9 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
         "a.jpg", "a/b.jpg", "../a", "..", "/a", "a\x1b", "...", "a\\b", "a/.../b", "a/.."
     ),
     "phash": around("0123456789abcdef", "0123456789abcde", "0123456789ABCDEF"),
+    "descriptor": st.one_of(
+        st.none(), st.integers(DESCRIPTOR_BYTES - 1, DESCRIPTOR_BYTES + 1).map(bytes)
+    ),
     "split": around("train", "validation", "test", "Train", "dev"),
     "language": around("en", "eng", "e", "engl", "EN"),
     "width": numbers,
@@ -98,6 +102,7 @@ FITTING: dict[str, Any] = {
     "image_ids": ["A_IMG_1"],
     "sha256": "0" * 64,
     "phash": "0" * 16,
+    "descriptor": bytes(DESCRIPTOR_BYTES),
     "split": "test",
     "prompt_sha256": "",
     "request_key": "f" * 64,

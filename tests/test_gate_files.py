@@ -28,7 +28,8 @@ from test_gate import (
 from mimicit import store_index
 from mimicit.errors import Problem
 from mimicit.gate.pictures import Decode
-from mimicit.schema import SPLITS
+from mimicit.image_store import ImageStore
+from mimicit.schema import DESCRIPTOR_BYTES, SCHEMA_VERSION, SPLITS
 from mimicit.store_index import in_memory
 from mimicit.tables import TABLES
 from mimicit.validate import find_problems
@@ -120,6 +121,56 @@ def test_a_picture_without_what_it_must_have_is_found(
     problems = found(copy, "all")
     assert [p for p in problems if (p.file, p.row, p.id) == (name, row, image_id)]
     assert any(p.row == row and words in p.text for p in problems)
+
+
+def as_of_version_1_0(copy: Copy) -> None:
+    """Leave out what the pictures of version 1.0 of the schema did not have."""
+    for name in copy.files("images"):
+        path = copy.root / name
+        table = pq.read_table(path).drop_columns("descriptor").replace_schema_metadata()
+        options = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+        pq.write_table(table, path, **options)
+    copy.seal()
+    path = copy.root / "manifest.json"
+    path.write_text(path.read_text().replace(f'"{SCHEMA_VERSION}"', '"1.0"', 1))
+
+
+@pytest.mark.parametrize("decode", ["all", "sample", "none"])
+def test_a_dataset_from_before_descriptors_is_valid(copy: Copy, decode: Decode) -> None:
+    as_of_version_1_0(copy)
+    assert '"schema_version": "1.0"' in (copy.root / "manifest.json").read_text()
+    assert found(copy, decode) == []
+    _, _, image_id, data = picture(copy)
+    assert ImageStore.open(copy.root).read(image_id) == data
+
+
+@pytest.mark.parametrize("decode", ["all", "none"])
+def test_a_row_may_be_without_a_descriptor(copy: Copy, decode: Decode) -> None:
+    name, row, _, _ = picture(copy)
+    copy.edit(name, row, descriptor=None)
+    copy.seal()
+    assert found(copy, decode) == []
+
+
+@pytest.mark.parametrize("length", [0, DESCRIPTOR_BYTES - 1, DESCRIPTOR_BYTES + 1])
+def test_a_descriptor_of_another_length_is_found(copy: Copy, length: int) -> None:
+    name, row, image_id, _ = picture(copy)
+    copy.edit(name, row, descriptor=bytes(length))
+    copy.seal()
+    left = [p for p in found(copy) if f"{image_id!r} is not in the images table" not in p.text]
+    assert unexpected(left, [(name, row, image_id, "descriptor: Data should have at")]) == []
+
+
+@pytest.mark.parametrize("decode", ["all", "sample"])
+def test_a_descriptor_of_another_picture_is_found(copy: Copy, decode: Decode) -> None:
+    name, row, image_id, _ = picture(copy)
+    copy.edit(name, row, descriptor=copy.rows(name)[row - 1]["descriptor"])
+    copy.seal()
+    assert found(copy) == []
+    expected = [(name, row, image_id, "descriptor is not that of its picture")]
+    problems = found(copy, decode)
+    assert problems
+    assert unexpected(problems, expected) == []
 
 
 # ------------------------------------------------------------------------- index

@@ -12,7 +12,7 @@ from mimicit.annotations import Caption
 from mimicit.decoding import Decoders
 from mimicit.errors import SourceError
 from mimicit.media import Media
-from mimicit.media_cache import MediaCache
+from mimicit.media_cache import CACHE_VERSION, MediaCache
 from mimicit.schema import ImageRef, Scene
 from mimicit.stored import StoreForm
 
@@ -89,7 +89,7 @@ def test_a_change_that_hides_is_found_when_the_picture_is_read_and_then_forgotte
 
 
 def damage(cache: Path) -> None:
-    (cache / "verdicts-1.db").write_bytes(b"SQLite format 3\0" + b"\7" * 5000)
+    (cache / f"verdicts-{CACHE_VERSION}.db").write_bytes(b"SQLite format 3\0" + b"\7" * 5000)
 
 
 def be_a_file(cache: Path) -> None:
@@ -101,7 +101,7 @@ def be_read_only(cache: Path) -> None:
 
 
 def hold(cache: Path) -> None:
-    holder = sqlite3.connect(cache / "verdicts-1.db", isolation_level=None)
+    holder = sqlite3.connect(cache / f"verdicts-{CACHE_VERSION}.db", isolation_level=None)
     holder.execute("CREATE TABLE other (x)")
 
 

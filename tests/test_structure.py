@@ -13,7 +13,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(layer.split())
     for layer in (
         "annotations errors metadata moments names pixels markdown reasons licences plain_values",
-        "columns answers",
+        "columns answers lookalikes",
         "schema store_index ledger",
         "shipped images tables tokens shards splits lookup _fake_replies records media_files",
         "stored video boxes",

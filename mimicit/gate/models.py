@@ -116,7 +116,7 @@ def _bad_list(values: pa.ListArray, spec: Spec, named: Spec) -> np.ndarray:
 
 KNOWN = {
     *("type", "title", "description", "default", "format"),
-    *("pattern", "minLength", "enum", "exclusiveMinimum"),
+    *("pattern", "minLength", "maxLength", "enum", "exclusiveMinimum"),
 }
 """What is checked of a value, or needs no check: its type is that of its column."""
 
@@ -128,10 +128,13 @@ def _bad_value(values: pa.Array, spec: Spec) -> np.ndarray:
     bad = np.zeros(len(values), bool)
     if "pattern" in spec:
         bad |= ~to_numpy(pc.match_substring_regex(values, spec["pattern"]))
-    if spec.get("minLength", 1) != 1:
+    least, most = spec.get("minLength", 0), spec.get("maxLength")
+    if not pa.types.is_binary(values.type) and (least > 1 or most is not None):
         raise KeyError(f"no check for {spec}: letters are not bytes")
-    if "minLength" in spec:
-        bad |= to_numpy(pc.binary_length(values), null=1) < 1
+    if least:
+        bad |= to_numpy(pc.binary_length(values), null=least) < least
+    if most is not None:
+        bad |= to_numpy(pc.binary_length(values), null=most) > most
     if "enum" in spec:
         bad |= ~to_numpy(pc.is_in(values, column(spec["enum"], pa.string())))
     if pa.types.is_floating(values.type):

@@ -1,6 +1,7 @@
 """The pictures of a dataset: their ids, their files, and the index that says where these lie."""
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,8 +27,11 @@ Decode = Literal["all", "sample", "none"]
 SAMPLE = 1000
 """Pictures that `sample` looks at: those with the lowest keys, the same every time."""
 
-STATED = ["sha256", "phash", "width", "height", "format"]
-"""What a row says of its picture."""
+STATED = ["sha256", "phash", "width", "height", "format", "descriptor"]
+"""What a row says of its picture; the last was not said before version 1.1 of the schema."""
+
+KEPT = ["image_id", "licence", "phash"]
+"""What is needed of every row when its picture has been looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +68,12 @@ def check_pictures(findings: Findings, decode: Decode) -> Pictures:
     kept: list[Rows] = []
     if decode == "all":
         _decode_all(findings, rows, kept, index)
+    elif decode == "sample":
+        whole = [_only(["image_id", "licence", *STATED], each) for each in rows]
+        _decode_sample(findings, whole)
+        kept = [_only(KEPT, each) for each in whole]
     else:
-        kept.extend(_slim(each) for each in rows)
-    if decode == "sample":
-        _decode_sample(findings, kept)
+        kept = [_only(KEPT, each) for each in rows]
     pictures = _gathered(kept)
     first = places_in(pictures.ids, pictures.ids)
     for number in np.flatnonzero(first != np.arange(len(first))).tolist():
@@ -81,9 +87,10 @@ def _at(pictures: Pictures, number: int, text: str) -> tuple[str, str, int]:
     return file, text, row
 
 
-def _slim(rows: Rows) -> Rows:
+def _only(columns: Sequence[str], rows: Rows) -> Rows:
     """Leave out what is not needed later."""
-    return Rows(rows.shard, rows.numbers, rows.batch.select(["image_id", "licence", *STATED]))
+    present = [name for name in columns if name in rows.batch.schema.names]
+    return Rows(rows.shard, rows.numbers, rows.batch.select(present))
 
 
 def _gathered(kept: list[Rows]) -> Pictures:
@@ -109,11 +116,10 @@ def _decode_all(
 
     def pictures() -> Iterator[Picture]:
         for each in rows:
-            kept.append(_slim(each))
-            files = pc.struct_field(each.batch.column("image"), "bytes")
-            for number, row, data in zip(
-                each.numbers.tolist(), kept[-1].batch.to_pylist(), files.to_pylist(), strict=True
-            ):
+            kept.append(_only(KEPT, each))
+            stated = _only(["image_id", *STATED], each).batch.to_pylist()
+            files = pc.struct_field(each.batch.column("image"), "bytes").to_pylist()
+            for number, row, data in zip(each.numbers.tolist(), stated, files, strict=True):
                 waiting.append((each.shard.name, number, row))
                 if index:
                     _check_entry(findings, waiting[-1], data, index)
@@ -135,12 +141,12 @@ def _check_entry(
 
 def _decode_sample(findings: Findings, kept: list[Rows]) -> None:
     """Decode some pictures, read the way users read them."""
-    found = [
-        (key_of(row["image_id"]), rows.shard.name, number, row)
-        for rows in kept
-        for number, row in zip(rows.numbers.tolist(), rows.batch.to_pylist(), strict=True)
-    ]
-    chosen = sorted(found, key=lambda each: each[0])[:SAMPLE]
+    found = (
+        (key_of(name), which, place)
+        for which, rows in enumerate(kept)
+        for place, name in enumerate(rows.batch.column("image_id").to_pylist())
+    )
+    chosen = heapq.nsmallest(SAMPLE, found)
     if not chosen:
         return
     waiting: list[tuple[str, int, dict[str, Any]]] = []
@@ -152,7 +158,10 @@ def _decode_sample(findings: Findings, kept: list[Rows]) -> None:
         return
 
     def pictures() -> Iterator[Picture]:
-        for _, file, number, row in chosen:
+        for _, which, place in chosen:
+            rows = kept[which]
+            (row,) = rows.batch.slice(place, 1).to_pylist()
+            file, number = rows.shard.name, int(rows.numbers[place])
             try:
                 data = store.read(row["image_id"])
             except (SourceError, *DAMAGE) as error:
@@ -173,9 +182,13 @@ def _compare(
         findings.add(file, f"does not decode: {info.problem}: {info.detail}", number, name)
         return
     for field in STATED:
-        if row[field] != getattr(info, field):
-            what = f"{field} is {getattr(info, field)!r}, its row says {row[field]!r}"
-            findings.add(file, what, number, name)
+        says, measured = row.get(field), getattr(info, field)
+        if says == measured or (field == "descriptor" and says is None):
+            continue
+        what = f"{field} is {measured!r}, its row says {says!r}"
+        if field == "descriptor":
+            what = "descriptor is not that of its picture"
+        findings.add(file, what, number, name)
 
 
 # ------------------------------------------------------------------------ the index
