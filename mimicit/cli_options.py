@@ -135,8 +135,9 @@ Link = Annotated[
         metavar="[NAME=]STRATEGIES [SETTING=VALUE …]",
         help="How in-context examples are found: strategies, each filling what the last one left "
         "(conversation, same-image, same-group, wider-group, temporal, similar-image, "
-        "similar-text, mixed, diverse, random, or default), then settings such as 'order=shuffled cap=50'. May be "
-        "repeated: every view but the first needs a name.  [default: the source's own]",
+        "similar-text, mixed, diverse, random, or default), then settings such as "
+        "'order=shuffled cap=50'. May be repeated: every view but the first needs a name.  "
+        "[default: the source's own]",
         show_default=False,
     ),
 ]

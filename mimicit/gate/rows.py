@@ -155,7 +155,7 @@ def _right_schema(findings: Findings, shard: Shard, table: str, schema: pa.Schem
     if len(set(schema.names)) < len(schema.names):
         findings.add(shard.name, "a column stands twice")
         return False
-    fields = TABLES[table].model_fields
+    fields = model_of(table).model_fields
     # What came with a later version of the schema may be missing in a file of an older one.
     names = [n for n in expected.names if n in schema.names or fields[n].is_required()]
     wrong = [
