@@ -122,8 +122,7 @@ def build(  # noqa: PLR0913  # the public call, by keyword
     """
     start = time.monotonic()
     sources = [Source(entry, config) for entry in config.sources]
-    how_to_link = _how_to_link(sources, config)
-    loaded = load_prompts(config, sources)
+    how_to_link, loaded = _how_to_link(sources, config), load_prompts(config, sources)
     price = find_price(config.model or "", Path(prices) if prices else None, budget_usd)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_seldom_collected())
@@ -139,8 +138,8 @@ def build(  # noqa: PLR0913  # the public call, by keyword
             asked = passes.run(loaded, endpoint, budget, assembly, partial=partial)
         del media, passes, budget  # what is known of a million pictures is not needed any more
         _refuse_unfinished(assembly.tally, partial=partial)
-        found = assembly.finish(*how_to_link, track)
-        listed = _describe(directory, found, assembly.tally, config)
+        written = assembly.finish(*how_to_link, track)
+        listed = _describe(directory, written, assembly.tally, config)
         # Its pictures were decoded by the media pass, and its files hashed when they were written.
         measured = {entry.path: entry.sha256 for entry in listed}
         validate(directory, decode="none", measured=measured)
