@@ -41,7 +41,7 @@ ADDED_BLOCK = 8192
 SEARCHED_BLOCK = 2048
 """Vectors added and searched for at a time."""
 
-SCORED_BYTES = 16 * 2**20
+SCORED_BYTES = 4 * 2**20
 """Memory for the vectors, as float32, that are scored at a time."""
 
 ADVICE = "an index finds nearly the same in a fraction of the time: pip install 'mimicit[index]'"
@@ -202,13 +202,15 @@ def _proposed(index: Any, queries: np.ndarray, k: int) -> np.ndarray:
 
 def _scored(vectors: np.ndarray, queries: np.ndarray, proposed: np.ndarray) -> np.ndarray:
     """Give each proposed place a key that sorts by score, then by place."""
-    keys = np.full(proposed.shape, NOTHING)
-    rows = max(1, SCORED_BYTES // (4 * proposed.shape[1] * vectors.shape[1]))
-    for start in range(0, len(queries), rows):
-        part = slice(start, start + rows)
-        asking = vectors[queries[part]].astype(np.float32)[:, :, None]
-        with exact.blas().limit(limits=1, user_api="blas"):
-            products = np.matmul(vectors[proposed[part]].astype(np.float32), asking)[:, :, 0]
-        keys[part] = (HIGHEST - products.astype(np.int64)) << 32 | proposed[part]
+    shape = -1, proposed.shape[1], vectors.shape[1]
+    rows = max(1, SCORED_BYTES // (4 * shape[1] * shape[2]))
+    keys = np.empty(proposed.shape, np.int64)
+    with exact.blas().limit(limits=1, user_api="blas"):
+        for start in range(0, len(queries), rows):
+            part = slice(start, start + rows)
+            asking = vectors[queries[part]].astype(np.float32)[:, :, None]
+            others = vectors.take(proposed[part].reshape(-1), axis=0).astype(np.float32)
+            scores = np.matmul(others.reshape(shape), asking)[:, :, 0]
+            keys[part] = (HIGHEST - scores.astype(np.int64)) << 32 | proposed[part]
     keys[(proposed < 0) | (proposed == queries[:, None])] = NOTHING
     return keys
