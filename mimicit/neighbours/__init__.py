@@ -19,7 +19,7 @@ EXACT_WORK = 185_000**2 * 256
 """Multiplications up to which `auto` searches exactly: all of 185,000 static vectors with all.
 
 That takes some 3 minutes of a core (`tools/bench_linker.py`), and misses none. An index is faster
-from about 50,000 on, and misses one or two of a hundred; at 185,000 it takes a minute.
+from about 25,000 on, and misses one or two of a hundred; at 185,000 it takes a minute.
 """
 
 
