@@ -32,10 +32,12 @@ class Assembly:
 
     Attributes:
         tally: What was written and turned away.
+        advice: What would make linking faster the next time, in lines for the user.
     """
 
     def __init__(self, directory: Path, form: Format = "parquet") -> None:
         self.tally = Tally()
+        self.advice: Sequence[str] = ()
         self._directory, self._form = directory, form
         self._images = TableWriter(directory, "images", form=form)
         self._rejected = TableWriter(directory, "rejected", form=form)
@@ -130,6 +132,7 @@ class Assembly:
             self._linked.write(batch)
         self._spool.close()
         self.tally.count_links(linked.health)
+        self.advice = linked.advice
         return [*self._linked.close(), *others]
 
     def _refuse_nothing(self) -> None:

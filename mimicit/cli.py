@@ -225,6 +225,8 @@ def _print_summary(summary: "Summary", *, as_lines: bool) -> None:
     print(f"\n{summary.out}\n")  # noqa: T201
     for name, value in lines:
         print(f"  {name:<14}{value}")  # noqa: T201
+    for line in summary.advice:
+        print(f"\n{line}")  # noqa: T201
     print(  # noqa: T201
         f"\nWhere to look next:\n"
         f"  its card            {summary.out / 'README.md'}\n"

@@ -37,11 +37,13 @@ class Linked:
         catalogue: All instructions.
         chosen: The examples of each, by the table of the view.
         health: What is to be known of each view.
+        advice: What would make it faster the next time, in lines for the user.
     """
 
     catalogue: Catalogue
     chosen: Mapping[str, Chosen]
     health: Mapping[str, Health]
+    advice: Sequence[str]
 
 
 def views_of(links: Sequence[str], shots: int, seed: int, own: Mapping[str, str]) -> list[View]:
@@ -105,4 +107,5 @@ def link_views(
             pass
         chosen[view.table] = chooser.chosen
         health[view.table] = examine(catalogue, chooser, material)
-    return Linked(catalogue, chosen, health)
+    advice = dict.fromkeys(found.advice for found in material.searches.values() if found.advice)
+    return Linked(catalogue, chosen, health, list(advice))

@@ -66,6 +66,7 @@ class Summary:
         asked: What was asked of the teacher, and what the journal had.
         pending: Requests without a reply, where a partial dataset was asked for.
         journal: Where the replies are kept; None where nobody is asked.
+        advice: What would make it faster the next time, in lines for the user.
     """
 
     out: Path
@@ -81,6 +82,7 @@ class Summary:
     asked: Asked
     pending: int
     journal: Path | None
+    advice: Sequence[str] = ()
 
 
 def build(  # noqa: PLR0913  # the public call, by keyword
@@ -143,7 +145,7 @@ def build(  # noqa: PLR0913  # the public call, by keyword
         # Its pictures were decoded by the media pass, and its files hashed when they were written.
         measured = {entry.path: entry.sha256 for entry in listed}
         validate(directory, decode="none", measured=measured)
-    return _summary(Path(out), listed, assembly.tally, asked, start, kept)
+    return _summary(Path(out), listed, assembly, asked, start, kept)
 
 
 def _account(  # noqa: PLR0913  # whose, where, and how much may be spent
@@ -272,12 +274,12 @@ def _how_to_link(
 def _summary(  # noqa: PLR0913  # everything that a summary tells
     out: Path,
     entries: list[FileEntry],
-    tally: Tally,
+    assembly: Assembly,
     asked: Asked,
     start: float,
     journal: Journal | None,
 ) -> Summary:
-    counts = count_rows(entries)
+    counts, tally = count_rows(entries), assembly.tally
     return Summary(
         out=out,
         scenes=tally.scenes,
@@ -292,6 +294,7 @@ def _summary(  # noqa: PLR0913  # everything that a summary tells
         asked=asked,
         pending=tally.pending,
         journal=journal.path if journal else None,
+        advice=assembly.advice,
     )
 
 

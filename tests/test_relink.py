@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Builder, Coco, contents, run_cli
 
-from mimicit import build, load
+from mimicit import build, load, neighbours
 from mimicit.config import BuildConfig, SourceConfig
 from mimicit.context_linker.health import Health
 from mimicit.errors import SourceError, UsageError
@@ -218,3 +218,11 @@ def test_a_killed_link_changes_nothing(dataset: Path) -> None:
     assert contents(dataset) == before
     relink(dataset, ["random"])
     assert find_problems(dataset) == []
+
+
+def test_a_search_that_an_index_would_hasten_says_so(
+    pets: Coco, build_coco: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "EXACT_WORK", 0)
+    monkeypatch.setattr(neighbours.approximate, "installed", lambda: False)
+    assert "mimicit[index]" in "".join(build_coco(pets.root, link="similar-text").advice)
