@@ -105,12 +105,18 @@ class Tally:
             KeyError, TypeError, ValueError: it is no such record.
         """
         values: dict[str, Any] = dict(record)
+        numbers = {each.name for each in fields(cls) if each.default == 0}
+        if not all(isinstance(values[name], int) for name in numbers):
+            raise TypeError("what was counted is no whole number")
         rejected = Counter({(stage, why): count for stage, why, count in values.pop("rejected")})
         counters = {
             each.name: Counter(values.pop(each.name))
             for each in fields(cls)
             if each.default_factory is Counter and each.name != "rejected"
         }
+        for counter in (rejected, *counters.values()):
+            if not all(isinstance(count, int) for count in counter.values()):
+                raise TypeError("what was counted is no whole number")
         return cls(**values | counters, rejected=rejected)
 
 

@@ -147,7 +147,8 @@ class _Belongs:
         sets: list[Any] = list(self._codes["pictures"].names)
         catalogue.picture_sets, catalogue.image_ids = sets, list(self._images)
         catalogue.representatives = _representatives(sets)
-        long = [len(set(members)) > REPRESENTATIVES for members in sets]
+        chosen = map(set, catalogue.representatives.tolist())
+        long = [not set(members) <= some for members, some in zip(sets, chosen, strict=True)]
         catalogue.is_long = np.array(long, np.bool_)
 
 

@@ -71,6 +71,8 @@ def views_of(links: Sequence[str], shots: int, seed: int, own: Mapping[str, str]
         if table in {view.table for view in views}:
             raise UsageError(f"--link names {name!r} twice")
         specs = {s: LinkSpec.parse(spec, shots, seed, strategies) for s, strategies in own.items()}
+        for one in specs.values():
+            one.open_encoders()
         views.append(View(table, specs))
     return views
 

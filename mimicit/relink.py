@@ -2,8 +2,9 @@
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,11 @@ from mimicit.writer import FileEntry, describe, write_manifest
 
 KEPT = ("images", "rejected")
 """Tables that stay as they are."""
+
+_FILE = re.compile(r"[a-z]+/([a-z]+-\d{5}-of-\d{5}\.(parquet|jsonl)|_index\.bin)")
+"""Files of a table. Nothing else that a stranger's manifest names is touched."""
+
+_SEED = re.compile(r"\s+seed=\S+")
 
 
 def relink(  # noqa: PLR0913  # the public call, by keyword
@@ -94,37 +100,62 @@ def _manifest(directory: Path) -> dict[str, Any]:
     """Read a dataset's manifest, its tally as a `Tally`.
 
     Raises:
-        SourceError: it is none, or an older one.
+        SourceError: it is none, an older one, or damaged, or tells of other files than there are.
     """
     try:
         content = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-        return {**content, "tally": Tally.read(content["tally"])}
+        found = {**content, "tally": Tally.read(content["tally"])}
+        listed = {name: entry["sha256"] for name, entry in content["files"].items()}
     except OSError as error:
         raise SourceError(
             f"{str(directory)!r} is not a dataset: its manifest.json cannot be read "
             f"({error.strerror})"
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SourceError(
             f"the manifest of {str(directory)!r} does not say what was counted when it was built, "
             "as an older mimicit's does not; make it again: mimicit build --config "
             f"{str(directory / 'build.yaml')!r}"
         ) from error
+    _check_names(directory, listed)
+    return found
+
+
+def _check_names(directory: Path, listed: Collection[str]) -> None:
+    """Compare the files that are there with those that a manifest names.
+
+    Raises:
+        SourceError: they are not the same, or a name is not one of ours.
+    """
+    there = {
+        path.relative_to(directory).as_posix()
+        for table in ("instructions", *KEPT)
+        for path in (directory / table).glob("*")
+        if not path.name.startswith(".")
+    }
+    ours = {name for name in listed if name.split("/")[0] in {"instructions", *KEPT}}
+    wrong = sorted(there ^ ours) + sorted(name for name in ours if not _FILE.fullmatch(name))
+    if wrong:
+        raise SourceError(
+            f"{str(directory)!r} and its manifest.json do not agree: {wrong[0]!r} is not one of "
+            "both, or no name of a shard; `mimicit validate` lists all that is wrong"
+        )
 
 
 def _config(
     directory: Path, links: Sequence[str], shots: int | None, seed: int | None
 ) -> BuildConfig:
     """Read how a dataset was built, with what is to be changed."""
-    given = {"link": list(links) or None, "shots": shots}
     settings = read_config(directory / "build.yaml")
-    settings |= {name: value for name, value in given.items() if value is not None}
+    settings |= {"link": list(links)} if links else {}
+    settings |= {} if shots is None else {"shots": shots}
     config = make_config(settings)
-    if seed is not None and seed != config.seed:
-        config = config.model_copy(
-            update={"link": [f"{one} seed={seed}" for one in config.link or ["default"]]}
-        )
-    return config
+    if seed is None:
+        return config
+    # Not the build's own seed, which the wording of the rows hangs on; a view's own comes first.
+    bare = list(links) or [_SEED.sub("", view) for view in config.link or ["default"]]
+    views = [view if _SEED.search(view) else f"{view} seed={seed}" for view in bare]
+    return config.model_copy(update={"link": views})
 
 
 def _known(name: str) -> type[Generator] | None:

@@ -386,6 +386,32 @@ def test_answers_of_one_set_are_not_all_the_same_yes() -> None:
         assert any(len({answer_class(by_id[c]) for c in each.context_ids}) == 1 for each in alike)
 
 
+def test_what_is_left_of_a_set_is_not_all_the_same_yes_either() -> None:
+    """Where a budget takes some of it away, or a cap does."""
+    rows = [
+        row(n, 0, f"{'No' if n < 3 else 'Yes'}, there is a dog{n} in it.", kind="yes-no")
+        for n in range(1, 15)
+    ]
+    by_id = {r.id: r.answer for r in rows}
+    for spec in ("random tokens=34", "random cap=3", "similar-text cap=2"):
+        for found in linked(rows, spec, 3).values():
+            kinds = {answer_class(by_id[c]) for c in found.context_ids}
+            assert len(found.context_ids) < 2 or len(kinds) == 2, spec
+
+
+def test_a_card_names_the_search_of_its_own_view() -> None:
+    rows = [row(n, 0, f"A dog, {n}.") for n in range(9)]
+    specs = [{"coco": LinkSpec.parse(text)} for text in ("similar-image", "random", "similar-text")]
+    catalogue = catalogue_of(rows, [one["coco"] for one in specs])
+    material, found = Material(catalogue), []
+    for one in specs:
+        chooser = Chooser(catalogue, one, material)
+        for _ in chooser.choose():
+            pass
+        found.append(list(examine(catalogue, chooser, material).searches))
+    assert found == [["picture texts by static"], [], ["scenes by static"]]
+
+
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
@@ -639,6 +665,8 @@ def test_health_tells_a_good_view_from_chance() -> None:
         ("random balance=maybe", 3, "yes or no"),
         ("random fast", 3, "no setting 'fast'"),
         ("random speed=3", 3, "no setting 'speed=3'.*there are: shots, seed, order"),
+        ("shots=4", 3, "begins with its strategies"),
+        ("default", 3, "not installed"),
     ],
 )
 def test_a_wrong_spec_says_what_to_do(spec: str, shots: int, words: str) -> None:

@@ -76,6 +76,68 @@ def test_another_seed_changes_the_links_and_no_wording(dataset: Path) -> None:
     assert load(dataset).instructions == again, "the seed is kept with the dataset"
 
 
+def test_a_seed_that_is_given_counts_once_and_a_views_own_comes_first(tmp_path: Path) -> None:
+    out = built(tmp_path / "out", link=["random"])
+    first = load(out).links
+    relink(out, seed=5)
+    assert load(out).links != first
+    relink(out, seed=0)
+    assert load(out).links == first
+    assert (out / "build.yaml").read_text().count("seed=") == 1
+    relink(out, ["random seed=3"], seed=9)
+    assert load(out).links == load(built(tmp_path / "other", link=["random seed=3"])).links
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 2**70 + 3])
+def test_any_whole_number_is_a_seed(dataset: Path, seed: int) -> None:
+    relink(dataset, ["random order=shuffled", "like=similar-text"], seed=seed)
+    validate(dataset)
+
+
+def test_no_file_is_written_that_a_manifest_names_elsewhere(dataset: Path, tmp_path: Path) -> None:
+    """A stranger's dataset is data: its names are no way out of the directory."""
+    (tmp_path / "precious").write_text("mine")
+    manifest = json.loads((dataset / "manifest.json").read_text())
+    entry = next(iter(manifest["files"].values()))
+    for name in ("images/../../precious", "images/-a", "images/a/b"):
+        changed = {**manifest, "files": {**manifest["files"], name: entry}}
+        (dataset / "manifest.json").write_text(json.dumps(changed))
+        with pytest.raises(SourceError):
+            relink(dataset, ["random"], out=tmp_path / "out")
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"files": []},
+        {"files": {}},
+        {"files": {"images/x": 3}},
+        {"tally": None},
+        {"tally": {"scenes": "x"}},
+        {"kinds": {"a": "b"}},
+        {"rejected": [["a", "b", "c"]]},
+        {"scenes": "x"},
+    ],
+    ids=str,
+)
+def test_a_damaged_manifest_is_told(dataset: Path, damage: dict[str, Any]) -> None:
+    manifest = json.loads((dataset / "manifest.json").read_text())
+    if damage.keys() & {"files", "tally"}:
+        manifest |= damage
+    else:
+        manifest["tally"] |= damage
+    (dataset / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(SourceError):
+        relink(dataset)
+
+
+def test_an_encoder_that_is_not_there_is_told_before_anything_is_done(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nope"):
+        built(tmp_path / "out", link=["random", "t=similar-text text=nope"], limit=1)
+
+
 def test_what_cannot_be_linked_is_left_as_it_is(dataset: Path) -> None:
     before = contents(dataset)
     with pytest.raises(UsageError, match="no link strategy 'best'"):

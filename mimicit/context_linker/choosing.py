@@ -121,6 +121,7 @@ class Chooser:
         pictures: Pictures | None = None,
     ) -> None:
         self._catalogue = catalogue
+        material.used = set()
         self._specs = [specs[name] for name in catalogue.source_names]
         self.shots = np.array([spec.shots for spec in self._specs], int)[catalogue.sources]
         self.guards = Guards(catalogue, pictures)
@@ -198,8 +199,8 @@ class Chooser:
             if not len(losers):
                 return
             self.guards.turned_away["used often enough"] += len(losers)
-            if turn < MOST_ROUNDS - 1:
-                self._fill(losers, full)
+            for start in range(0, len(losers) if turn < MOST_ROUNDS - 1 else 0, BLOCK):
+                self._fill(losers[start : start + BLOCK], full)
         for query in losers.tolist():  # whoever still lost one goes without it
             kept = self.chosen.places[query] >= 0
             places = np.where(kept, self.chosen.places[query], 0)
@@ -269,9 +270,9 @@ class _Set:
             good &= ~(there & same).any(axis=1)
         if self._spec.balance and self._spec.shots > 1:
             classes = known.classes[places]
-            alike = (~there | (known.classes[has] == classes[:, None])).all(axis=1)
-            last = self._counts[rows] == self._spec.shots - 1
-            good &= ~(last & alike & (classes > 0))
+            # The second one already, so that no examples that are left of a set are all alike.
+            alike = there.any(axis=1) & (known.classes[has[:, 0]] == classes)
+            good &= ~((self._counts[rows] == 1) & alike & (classes > 0))
         return np.asarray(good)
 
     def add(self, rows: np.ndarray, places: np.ndarray, scores: np.ndarray, by: int) -> None:
@@ -304,7 +305,7 @@ def arrange(chosen: Chosen, catalogue: Catalogue, specs: list[LinkSpec]) -> None
                 keys = places
             else:
                 chance = mixed(
-                    catalogue.hashes[queries][:, None] + np.uint64(spec.seed),
+                    catalogue.hashes[queries][:, None] + spec.chance,
                     catalogue.hashes[places],
                 )
                 keys = (chance >> np.uint64(2)).astype(np.int64)

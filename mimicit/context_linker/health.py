@@ -88,6 +88,7 @@ def examine(catalogue: Catalogue, chooser: Chooser, material: Material) -> Healt
         searches={
             name: {"index": result.index, "recall": result.recall, "sampled": result.sampled}
             for name, result in sorted(material.searches.items())
+            if name in material.used
         },
     )
 

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -13,11 +13,11 @@ from mimicit.context_linker.spec import LinkSpec
 from mimicit.encoders import length, open_image, open_text, quantise
 from mimicit.errors import UsageError
 from mimicit.lookalikes import layouts
-from mimicit.neighbours import Neighbours, search
+from mimicit.neighbours import EXACT_WORK, Neighbours, search
 from mimicit.progress import Counted, Track, silent
 
-WIDER = 8
-"""Times as many neighbours that are looked for where most were of the same group."""
+NUMBERS_AT_ONCE = 1 << 24
+"""Numbers of vectors that are compared at once: 64 MB."""
 
 
 class Pictures(Protocol):
@@ -54,6 +54,7 @@ class Material:
 
     Attributes:
         searches: What searched, by what it compared: for the record of how links were made.
+        used: Which of them the view has used that is being linked.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Material:
         self._vectors: dict[tuple[str, str], np.ndarray] = {}
         self._found: dict[tuple[str, str, int], Found] = {}
         self.searches: dict[str, Neighbours] = {}
+        self.used: set[str] = set()
 
     # ------------------------------------------------------------- neighbours
 
@@ -91,6 +93,7 @@ class Material:
     def _nearest(self, what: str, by: str, pool: np.ndarray, k: int) -> Found:
         """Find the nearest units of other groups."""
         key = what, by, k
+        self.used.add(f"{what} by {by}")
         if key not in self._found:
             vectors = self.vectors(what, by)
             counted = Counted(iter(range(len(vectors))), len(vectors))
@@ -118,18 +121,18 @@ class Material:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Leave out neighbours of the same group, such as a long video's other scenes.
 
-        Where they are most of what was found, more is looked for.
+        Where they are most of what was found, the others are searched by themselves.
         """
         places, scores = _apart(found.places, found.scores, groups, np.arange(len(groups)))
-        k = wider = places.shape[1]
-        lacking = np.flatnonzero((places >= 0).sum(axis=1) < k // 2)
+        lacking = np.flatnonzero((places >= 0).sum(axis=1) < places.shape[1] // 2)
         lacking = lacking[vectors[lacking].any(axis=1)]
-        while len(lacking) and wider < len(pool):
-            wider = min(len(pool), WIDER * wider)
-            more = search(vectors, pool, wider, asking=lacking)
-            again = _apart(more.places, more.scores, groups, lacking)
-            places[lacking], scores[lacking] = (table[:, :k] for table in again)
-            lacking = lacking[(places[lacking] >= 0).sum(axis=1) < k // 2]
+        if len(lacking) * len(pool) * vectors.shape[1] > EXACT_WORK:
+            return places, scores  # fewer examples are better than hours
+        for group in np.unique(groups[lacking]):
+            asking, others = lacking[groups[lacking] == group], pool[groups[pool] != group]
+            more = search(vectors, others, places.shape[1], asking=asking)
+            width = more.places.shape[1]
+            places[asking, :width], scores[asking, :width] = more.places, more.scores
         return places, scores
 
     # ---------------------------------------------------------------- vectors
@@ -190,30 +193,53 @@ class Material:
     def picture_text_scores(self, text: str, units: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Compare what is said of sets of pictures: shapes (q,) and (q, w) -> (q, w)."""
         vectors = self.vectors("picture texts", text)
-        mine = vectors[units].astype(np.float32)[:, None, :]
-        theirs = vectors[others].astype(np.float32)  # of shape (q, w, d)
-        scores = (theirs @ mine.transpose(0, 2, 1))[:, :, 0].astype(np.int64)
+        scores = np.zeros(others.shape, np.int64)
+        for rows in _slices(others, vectors.shape[1]):
+            mine = vectors[units[rows]].astype(np.float32)[:, :, None]
+            theirs = vectors[others[rows]].astype(np.float32)  # of shape (q, w, d)
+            scores[rows] = (theirs @ mine)[:, :, 0]
         return np.where(others >= 0, _cosines(scores, vectors.shape[1]), -2.0)
 
     def diversified(self, text: str, units: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """Order units by maximal marginal relevance: the places of each row's units, (q, w)."""
         vectors = self.vectors("scenes", text)
-        candidates = vectors[units].astype(np.float32)
-        between = (candidates @ candidates.transpose(0, 2, 1)).astype(np.int64)
         relevance = np.rint(scores * length(vectors.shape[1]) ** 2).astype(np.int64)
-        never = np.int64(1) << 40
-        relevance = np.where(units >= 0, relevance, -never)
-        rows, width = np.arange(len(units)), units.shape[1]
-        closest = np.full(units.shape, -never)
+        relevance = np.where(units >= 0, relevance, -NEVER)
         order = np.zeros(units.shape, np.int64)
-        left = np.ones(units.shape, np.bool_)
-        for step in range(width):
-            gain = relevance - (np.maximum(closest, 0) if step == 0 else closest)
-            best = np.where(left, gain, -4 * never).argmax(axis=1)
-            order[:, step] = best
-            left[rows, best] = False
-            closest = np.maximum(closest, between[rows, best])
+        for rows in _slices(units, vectors.shape[1]):
+            order[rows] = _marginal(relevance[rows], vectors[units[rows]].astype(np.float32))
         return order
+
+
+NEVER = np.int64(1) << 40
+"""More than any product of two vectors."""
+
+
+def _slices(table: np.ndarray, dimensions: int) -> Iterator[slice]:
+    """Cut the rows of a table of units into as many as are compared at once."""
+    rows = max(1, NUMBERS_AT_ONCE // max(1, table.shape[1] * dimensions))
+    return (slice(start, start + rows) for start in range(0, len(table), rows))
+
+
+def _marginal(relevance: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Order candidates by relevance less their likeness to those before them.
+
+    Args:
+        relevance: Of shape (q, w).
+        candidates: Their vectors, of shape (q, w, d).
+    """
+    between = (candidates @ candidates.transpose(0, 2, 1)).astype(np.int64)
+    rows, width = np.arange(len(relevance)), relevance.shape[1]
+    closest = np.full(relevance.shape, -NEVER)
+    order = np.zeros(relevance.shape, np.int64)
+    left = np.ones(relevance.shape, np.bool_)
+    for step in range(width):
+        gain = relevance - (closest if step else 0)
+        best = np.where(left, gain, -4 * NEVER).argmax(axis=1)
+        order[:, step] = best
+        left[rows, best] = False
+        closest = np.maximum(closest, between[rows, best])
+    return order
 
 
 def _apart(

@@ -4,6 +4,9 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
+from mimicit.encoders import open_image, open_text
 from mimicit.errors import UsageError
 
 DEFAULT_SHOTS = 3
@@ -80,7 +83,9 @@ class LinkSpec:
                     f"there is no link strategy {name!r}; there are: {', '.join(STRATEGIES)}"
                 )
         if not self.strategies or len(set(self.strategies)) < len(self.strategies):
-            raise UsageError(f"--link takes different strategies, separated by commas, not {self}")
+            raise UsageError(
+                f"--link takes different strategies, separated by commas, not {str(self)!r}"
+            )
         if not 0 <= self.shots <= MOST_SHOTS:
             raise UsageError(f"--shots takes a number from 0 to {MOST_SHOTS}, not {self.shots}")
         if self.order not in ORDERS:
@@ -115,17 +120,41 @@ class LinkSpec:
                     f"'similar-text,random shots=4', and there are: {', '.join(_SETTINGS)}"
                 )
             given[key] = _read(key, value)
+        if "=" in names:
+            raise UsageError(
+                f"a link begins with its strategies, as in 'similar-text shots=4', not {text!r}"
+            )
         listed = [name for name in names.split(",") if name]
         if OWN in listed:
+            if not own:
+                raise UsageError(
+                    "the source of some instructions is not installed, so that its own way to "
+                    "link is not known: name strategies, such as --link similar-text"
+                )
             place = listed.index(OWN)
             mine = [name for name in own.split(",") if name not in listed]
             listed[place : place + 1] = mine
         return cls(tuple(listed), **given)
 
     @property
+    def chance(self) -> np.uint64:
+        """The seed as a number that hashes are mixed with, whatever its size or sign."""
+        return np.uint64(self.seed & 0xFFFFFFFFFFFFFFFF)
+
+    @property
     def most_used(self) -> int:
         """How often one instruction may be an example; 0 for any number."""
         return 8 * self.shots + 8 if self.cap is None else self.cap
+
+    def open_encoders(self) -> None:
+        """See that its encoders can be had, before anything is paid for.
+
+        Raises:
+            UsageError: one is not known or not installed.
+        """
+        open_text(self.text)
+        if self.image:
+            open_image(self.image)
 
     def label(self, strategy: str) -> str:
         """Name a strategy as links do: with what it compares in place of what it is named for."""
@@ -160,4 +189,4 @@ def named(text: str) -> tuple[str, str]:
     A setting cannot be taken for a name: it stands after the strategies.
     """
     found = _NAMED.fullmatch(text.strip())
-    return (found[1], found[2]) if found else ("", text)
+    return (found[1], found[2]) if found and found[1] not in _SETTINGS else ("", text)

@@ -106,7 +106,7 @@ class Members:
         return np.unique(self._keys // self._kinds)
 
     def pick(
-        self, queries: np.ndarray, units: np.ndarray, seed: int, *, kindred: bool
+        self, queries: np.ndarray, units: np.ndarray, seed: np.uint64, *, kindred: bool
     ) -> np.ndarray:
         """Choose an instruction of each unit for each query: shapes (q,), (q, w) -> (q, w).
 
@@ -116,9 +116,7 @@ class Members:
             seed: Varies the choice among those that are equally good.
             kindred: Whether to look for one of the query's kind, and of its length.
         """
-        chance = mixed(
-            self._catalogue.hashes[queries][:, None] + np.uint64(seed), self._chance[units]
-        )
+        chance = mixed(self._catalogue.hashes[queries][:, None] + seed, self._chance[units])
         first = np.searchsorted(self._keys, units * self._kinds)
         last = np.searchsorted(self._keys, (units + 1) * self._kinds)
         if kindred:
@@ -220,7 +218,7 @@ def _temporal(catalogue: Catalogue, spec: LinkSpec, _material: Material) -> Prop
         by_gap = np.argsort(gaps, axis=1, kind="stable")
         near, gaps = (np.take_along_axis(a, by_gap, 1) for a in (near, gaps))
         units = np.where(np.isfinite(gaps), near, -1)
-        places = members.pick(queries, units, spec.seed, kindred=True)
+        places = members.pick(queries, units, spec.chance, kindred=True)
         return Proposals(places, 1 / (1 + np.where(places >= 0, gaps, 0)))
 
     return propose
@@ -230,7 +228,7 @@ def _temporal(catalogue: Catalogue, spec: LinkSpec, _material: Material) -> Prop
 
 
 def _alternatives(
-    members: Members, queries: np.ndarray, units: np.ndarray, scores: np.ndarray, seed: int
+    members: Members, queries: np.ndarray, units: np.ndarray, scores: np.ndarray, seed: np.uint64
 ) -> Proposals:
     """Propose an instruction of each unit, those of the query's kind first; others behind them."""
     kindred = members.pick(queries, units, seed, kindred=True)
@@ -247,7 +245,7 @@ def _similar_text(catalogue: Catalogue, spec: LinkSpec, material: Material) -> P
 
     def propose(queries: np.ndarray) -> Proposals:
         units, scores = found.of(catalogue.scenes[queries])
-        return _alternatives(members, queries, units, scores, spec.seed)
+        return _alternatives(members, queries, units, scores, spec.chance)
 
     return propose
 
@@ -259,7 +257,7 @@ def _similar_image(catalogue: Catalogue, spec: LinkSpec, material: Material) -> 
 
     def propose(queries: np.ndarray) -> Proposals:
         units, scores = found.of(catalogue.pictures[queries])
-        return _alternatives(members, queries, units, scores, spec.seed)
+        return _alternatives(members, queries, units, scores, spec.chance)
 
     return propose
 
@@ -277,7 +275,7 @@ def _mixed(catalogue: Catalogue, spec: LinkSpec, material: Material) -> Proposer
         scores = material.picture_text_scores(spec.text, catalogue.pictures[queries], units)
         order = np.argsort(-scores, axis=1, kind="stable")[:, : width_of(spec)]
         units, scores = (np.take_along_axis(a, order, 1) for a in (units, scores))
-        return _alternatives(members, queries, units, scores, spec.seed)
+        return _alternatives(members, queries, units, scores, spec.chance)
 
     return propose
 
@@ -295,7 +293,7 @@ def _diverse(catalogue: Catalogue, spec: LinkSpec, material: Material) -> Propos
         units, scores = found.of(catalogue.scenes[queries])
         order = material.diversified(spec.text, units, scores)
         units, scores = (np.take_along_axis(a, order, 1) for a in (units, scores))
-        return _alternatives(members, queries, units, scores, spec.seed)
+        return _alternatives(members, queries, units, scores, spec.chance)
 
     return propose
 
@@ -306,7 +304,7 @@ def _random(catalogue: Catalogue, spec: LinkSpec, _material: Material) -> Propos
     draws = np.arange(8 * spec.shots + 32 if len(pool) else 0, dtype=np.uint64)
 
     def propose(queries: np.ndarray) -> Proposals:
-        chance = mixed(catalogue.hashes[queries][:, None] ^ np.uint64(spec.seed), draws)
+        chance = mixed(catalogue.hashes[queries][:, None] ^ spec.chance, draws)
         places = pool[(chance % np.uint64(max(1, len(pool)))).astype(np.int64)]
         return Proposals(places, np.zeros(places.shape))
 
