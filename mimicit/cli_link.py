@@ -29,10 +29,10 @@ def link(
         found = sum(health.strategies.values())
         print(  # noqa: T201
             f"\n{out or directory} {table}: {found:,} in-context examples\n"
-            f"  full          {health.full:,} of {health.queries:,} instructions, "
+            f"  full                {health.full:,} of {health.queries:,} instructions, "
             f"{health.some:,} with fewer\n"
-            + "".join(f"  {name:<14}{count:,}\n" for name, count in health.strategies.items())
-            + f"  used          {100 * health.used:.1f} % of those that may be, "
+            + "".join(f"  {name:<20}{count:,}\n" for name, count in health.strategies.items())
+            + f"  used                {100 * health.used:.1f} % of those that may be, "
             f"the most used {health.in_degree[-1]:,} times\n"
-            f"  leaks         {health.leaks}"
+            f"  leaks               {health.leaks}"
         )
