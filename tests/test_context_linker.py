@@ -399,6 +399,17 @@ def test_what_is_left_of_a_set_is_not_all_the_same_yes_either() -> None:
             assert len(found.context_ids) < 2 or len(kinds) == 2, spec
 
 
+def test_where_two_examples_would_answer_the_same_yes_another_question_is_taken() -> None:
+    kinds = ("yes-no", "description")
+    rows = [
+        row(n, k, (f"Yes, a dog{n}.", f"A dog{n} on a lawn.")[k], kind=kind)
+        for n in range(3)
+        for k, kind in enumerate(kinds)
+    ]
+    found = linked(rows, "similar-text", 2)["LA_INS_0000_00"]
+    assert sorted(c[-2:] for c in found.context_ids) == ["00", "01"]
+
+
 def test_a_card_names_the_search_of_its_own_view() -> None:
     rows = [row(n, 0, f"A dog, {n}.") for n in range(9)]
     specs = [{"coco": LinkSpec.parse(text)} for text in ("similar-image", "random", "similar-text")]

@@ -106,7 +106,13 @@ class Members:
         return np.unique(self._keys // self._kinds)
 
     def pick(
-        self, queries: np.ndarray, units: np.ndarray, seed: np.uint64, *, kindred: bool
+        self,
+        queries: np.ndarray,
+        units: np.ndarray,
+        seed: np.uint64,
+        *,
+        kindred: bool,
+        unlike: np.ndarray | None = None,
     ) -> np.ndarray:
         """Choose an instruction of each unit for each query: shapes (q,), (q, w) -> (q, w).
 
@@ -115,6 +121,7 @@ class Members:
             units: Units for each; -1 for none.
             seed: Varies the choice among those that are equally good.
             kindred: Whether to look for one of the query's kind, and of its length.
+            unlike: Places of shape (q, w) whose yes, no or number it should not answer again.
         """
         chance = mixed(self._catalogue.hashes[queries][:, None] + seed, self._chance[units])
         first = np.searchsorted(self._keys, units * self._kinds)
@@ -136,6 +143,12 @@ class Members:
                 others = np.abs(self._catalogue.lengths[other] - wanted)
                 best = np.where(others < gap, other, best)
                 gap = np.minimum(gap, others)
+        if unlike is not None:
+            classes = self._catalogue.classes
+            wrong = classes[unlike]
+            for step in range(1, min(TRIED, int(sizes.max(initial=1)))):
+                again = (classes[best] == wrong) & (wrong > 0)
+                best = np.where(again, self._at(first + (start + step) % sizes), best)
         return np.where((units >= 0) & (first < last), best, -1)
 
     def of_kind(self, queries: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -234,7 +247,7 @@ def _alternatives(
     kindred = members.pick(queries, units, seed, kindred=True)
     order = np.argsort(~members.of_kind(queries, kindred), axis=1, kind="stable")
     first, its_scores = (np.take_along_axis(table, order, 1) for table in (kindred, scores))
-    others = members.pick(queries, units, seed, kindred=False)
+    others = members.pick(queries, units, seed, kindred=False, unlike=kindred)
     return Proposals(np.hstack([first, others]), np.hstack([its_scores, scores]))
 
 
