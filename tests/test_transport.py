@@ -200,10 +200,13 @@ def test_a_connection_that_was_closed_while_idle_is_no_failure() -> None:
         yes(handler)
         handler.close_connection = True  # without a word of it in the headers
 
+    def left() -> None:
+        own.idle.wait(5)
+        time.sleep(0.2)  # what is closed over there takes a moment to be known here
+
     purse = Purse()
     with serving(answer_and_leave) as own:
-        # What has been closed over there takes a moment to be known here.
-        ask(own.url, times=3, purse=purse, between=lambda: own.idle.wait(5) and time.sleep(0.2))
+        ask(own.url, times=3, purse=purse, between=left)
         assert (own.connections, len(own.bodies), purse.doubts) == (3, 3, 0)
 
 
