@@ -48,8 +48,13 @@ LEAST_WORDS = 4
 
 def digest(instruction: str, answer: str) -> int:
     """Give 64 bits that are the same for the same question and answer, whatever their capitals."""
-    text = f"{instruction}\0{answer}".casefold().encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+    return hash64(f"{instruction}\0{answer}".casefold())
+
+
+def hash64(text: str) -> int:
+    """Give 64 bits that stand for a text, the same on every machine."""
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8)
+    return int.from_bytes(digest.digest(), "little")
 
 
 def answer_class(answer: str) -> int:

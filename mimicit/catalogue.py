@@ -1,6 +1,5 @@
 """What linking keeps of every instruction: numbers in arrays, some 150 bytes each, and its id."""
 
-import hashlib
 import re
 from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -236,7 +235,7 @@ class Catalogue:
                 by_pictures.setdefault(pictures, []).append(row.answer)
             if "tokens" in wanted:
                 tokens.append(text_tokens(row.instruction) + text_tokens(row.answer))
-            hashes.append(_hash(row.id))
+            hashes.append(answers.hash64(row.id))
             names.append(row.id)
             if len(names) == ID_CHUNK:
                 ids.append(column(names, pa.string()))
@@ -256,11 +255,6 @@ class Catalogue:
         found: str = self.ids[place].as_py()
         return found
 
-    @property
-    def scene_count(self) -> int:
-        """How many scenes there are."""
-        return len(self.first) - 1
-
 
 def variant(instruction_id: str) -> str:
     """Read replicate and language off the id of an instruction: `_r1_fr`, or "" as a rule."""
@@ -278,8 +272,3 @@ def _representatives(sets: Sequence[tuple[int, ...]]) -> np.ndarray:
         some = dict.fromkeys((members[0], members[len(members) // 2], members[-1]))
         row[: len(some)] = list(some)
     return chosen
-
-
-def _hash(text: str) -> int:
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little")

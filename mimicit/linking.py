@@ -5,11 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mimicit.catalogue import Catalogue, LinkRow, Wider
+from mimicit.config import BuildConfig
 from mimicit.context_linker import LinkSpec, Pictures, catalogue_of, named
 from mimicit.context_linker.choosing import Chooser, Chosen
 from mimicit.context_linker.health import Health, examine
 from mimicit.context_linker.material import Material
 from mimicit.errors import UsageError
+from mimicit.generators import Generator, wider_of
 from mimicit.progress import Counted, Track
 
 FIRST = "links"
@@ -77,6 +79,23 @@ def views_of(links: Sequence[str], shots: int, seed: int, own: Mapping[str, str]
     return views
 
 
+def how_to_link(
+    config: BuildConfig, sources: Mapping[str, type[Generator] | None]
+) -> tuple[list[View], dict[str, Wider]]:
+    """Read the views that are asked for, and find what tells the wider groups of sources.
+
+    Args:
+        config: What is asked for.
+        sources: The sources by name; None for one that is not installed.
+
+    Raises:
+        UsageError: a view cannot be read, or its encoder is not installed.
+    """
+    own = {name: cls.link if cls else "" for name, cls in sources.items()}
+    wider = {name: above for name, cls in sources.items() if cls and (above := wider_of(cls))}
+    return views_of(config.link, config.shots, config.seed, own), wider
+
+
 def link_views(
     rows: Iterable[LinkRow],
     views: Sequence[View],
@@ -102,7 +121,7 @@ def link_views(
     chosen: dict[str, Chosen] = {}
     health: dict[str, Health] = {}
     for view in views:
-        chooser = Chooser(catalogue, view.specs, material, pictures)
+        chooser = Chooser(catalogue, view.specs, material)
         done = itertools.chain.from_iterable(map(range, chooser.choose()))
         what = "link" if view.table == FIRST else view.table
         for _ in track(Counted(done, len(catalogue)), what, "instructions"):

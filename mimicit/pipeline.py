@@ -24,15 +24,13 @@ from mimicit.assemble import Assembly
 from mimicit.authors import Author, TeacherAuthor, TemplatesAuthor
 from mimicit.budget import Budget, account_of, find_price
 from mimicit.card import Tally, write_card
-from mimicit.catalogue import Wider
 from mimicit.config import BuildConfig, Endpoint
 from mimicit.directory import replacing
 from mimicit.errors import Incomplete
 from mimicit.feeding import Look
 from mimicit.fleet import Asked
-from mimicit.generators import wider_of
 from mimicit.journal import Journal, default_path
-from mimicit.linking import View, views_of
+from mimicit.linking import how_to_link
 from mimicit.media import Media
 from mimicit.prices import Price
 from mimicit.progress import Track, silent
@@ -124,7 +122,8 @@ def build(  # noqa: PLR0913  # the public call, by keyword
     """
     start = time.monotonic()
     sources = [Source(entry, config) for entry in config.sources]
-    how_to_link, loaded = _how_to_link(sources, config), load_prompts(config, sources)
+    views, wider = how_to_link(config, {s.generator.name: type(s.generator) for s in sources})
+    loaded = load_prompts(config, sources)
     price = find_price(config.model or "", Path(prices) if prices else None, budget_usd)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_seldom_collected())
@@ -140,8 +139,7 @@ def build(  # noqa: PLR0913  # the public call, by keyword
             asked = passes.run(loaded, endpoint, budget, assembly, partial=partial)
         del media, passes, budget  # what is known of a million pictures is not needed any more
         _refuse_unfinished(assembly.tally, partial=partial)
-        written = assembly.finish(*how_to_link, track)
-        listed = _describe(directory, written, assembly.tally, config)
+        listed = _describe(directory, assembly.finish(views, wider, track), assembly.tally, config)
         # Its pictures were decoded by the media pass, and its files hashed when they were written.
         measured = {entry.path: entry.sha256 for entry in listed}
         validate(directory, decode="none", measured=measured)
@@ -259,16 +257,6 @@ def _seldom_collected() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-
-
-def _how_to_link(
-    sources: Sequence[Source], config: BuildConfig
-) -> tuple[list[View], dict[str, Wider]]:
-    """Read the views that are asked for, and find what tells the wider groups of sources."""
-    known = {source.generator.name: type(source.generator) for source in sources}
-    own = {name: cls.link for name, cls in known.items()}
-    wider = {name: above for name, cls in known.items() if (above := wider_of(cls))}
-    return views_of(config.link, config.shots, config.seed, own), wider
 
 
 def _summary(  # noqa: PLR0913  # everything that a summary tells

@@ -17,9 +17,9 @@ from mimicit.context_linker.health import Health
 from mimicit.dataset import Dataset
 from mimicit.directory import replacing
 from mimicit.errors import SourceError, UsageError
-from mimicit.generators import Generator, find, wider_of
+from mimicit.generators import Generator, find
 from mimicit.link_tables import LinkWriter
-from mimicit.linking import link_views, views_of
+from mimicit.linking import how_to_link, link_views
 from mimicit.progress import Track, silent
 from mimicit.shown import ShownPictures
 from mimicit.spool import link_rows
@@ -70,10 +70,8 @@ def relink(  # noqa: PLR0913  # the public call, by keyword
     config = _config(source, links, shots, seed)
     _check(source, "instructions", manifest)
     table = Dataset(source).instructions
-    own = {name: _known(name) for name in table.column("source").unique().to_pylist()}
-    strategies = {name: cls.link if cls else "" for name, cls in own.items()}
-    views = views_of(config.link, config.shots, config.seed, strategies)
-    wider = {name: above for name, cls in own.items() if cls and (above := wider_of(cls))}
+    names = table.column("source").unique().to_pylist()
+    views, wider = how_to_link(config, {name: _known(name) for name in names})
     with replacing(Path(out or source)) as target:
         kept = [entry for name in KEPT for entry in _keep(source, target, name, manifest)]
         linked = link_views(_rows(table), views, wider, ShownPictures(target), track)

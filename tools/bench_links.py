@@ -64,7 +64,7 @@ def measure(texts: Sequence[str], spec: str) -> None:
     material = Material(catalogue, pictures)
     material.vectors("scenes", "static")
     encoded, start = clock() - start, clock()
-    chooser = Chooser(catalogue, specs, material, pictures)
+    chooser = Chooser(catalogue, specs, material)
     searched, start = clock() - start, clock()
     for _ in chooser.choose():
         pass

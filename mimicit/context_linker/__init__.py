@@ -46,7 +46,7 @@ def link(
         UsageError: an encoder is not known or not installed.
     """
     catalogue = catalogue_of(instructions, specs.values(), wider)
-    chooser = Chooser(catalogue, specs, Material(catalogue, pictures), pictures)
+    chooser = Chooser(catalogue, specs, Material(catalogue, pictures))
     for _ in chooser.choose():
         pass
     chosen = chooser.chosen

@@ -7,7 +7,7 @@ import numpy as np
 
 from mimicit.catalogue import Catalogue
 from mimicit.context_linker.guards import Guards
-from mimicit.context_linker.material import Material, Pictures
+from mimicit.context_linker.material import Material
 from mimicit.context_linker.spec import STRATEGIES, LinkSpec
 from mimicit.context_linker.strategies import PROPOSING, Proposer, mixed
 
@@ -103,7 +103,6 @@ class Chooser:
         catalogue: All instructions.
         specs: How to link the queries of each source, by its name.
         material: What they are compared by.
-        pictures: Their pictures.
 
     Attributes:
         shots: How many examples each query may have.
@@ -118,13 +117,12 @@ class Chooser:
         catalogue: Catalogue,
         specs: Mapping[str, LinkSpec],
         material: Material,
-        pictures: Pictures | None = None,
     ) -> None:
         self._catalogue = catalogue
         material.used = set()
         self._specs = [specs[name] for name in catalogue.source_names]
         self.shots = np.array([spec.shots for spec in self._specs], int)[catalogue.sources]
-        self.guards = Guards(catalogue, pictures)
+        self.guards = Guards(catalogue, material.descriptors)
         self._proposers: list[dict[str, Proposer]] = [
             {name: PROPOSING[name].prepare(catalogue, spec, material) for name in spec.strategies}
             for spec in self._specs

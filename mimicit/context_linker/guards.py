@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from mimicit.catalogue import REPRESENTATIVES, Catalogue
-from mimicit.context_linker.material import Pictures
 from mimicit.context_linker.spec import LinkSpec
 from mimicit.context_linker.strategies import Proposals, Strategy
 from mimicit.lookalikes import near
@@ -21,22 +20,17 @@ class Guards:
 
     Args:
         catalogue: All instructions.
-        pictures: Their pictures; without them, look-alikes are not found.
+        looks: What each of their pictures looks like (`mimicit.lookalikes`), by its place in
+            `image_ids`; where it is None, look-alikes are not found.
 
     Attributes:
         turned_away: How many proposals each guard turned away.
     """
 
-    def __init__(self, catalogue: Catalogue, pictures: Pictures | None = None) -> None:
+    def __init__(self, catalogue: Catalogue, looks: np.ndarray | None = None) -> None:
         self._catalogue = catalogue
         self.turned_away: Counter[str] = Counter()
-        self._looks: np.ndarray | None = None
-        if pictures:
-            shown = np.unique(catalogue.representatives)
-            shown = shown[shown >= 0]
-            described = pictures.descriptors([catalogue.image_ids[place] for place in shown])
-            self._looks = np.zeros((len(catalogue.image_ids), described.shape[1]), np.int8)
-            self._looks[shown] = described
+        self._looks = looks
 
     def allowed(
         self, queries: np.ndarray, proposed: Proposals, strategy: Strategy, spec: LinkSpec

@@ -70,6 +70,14 @@ class Material:
         self._found: dict[tuple[str, str, int], Found] = {}
         self.searches: dict[str, Neighbours] = {}
         self.used: set[str] = set()
+        self._descriptors: np.ndarray | None = None
+
+    @property
+    def descriptors(self) -> np.ndarray | None:
+        """What each picture looks like, by its place in `image_ids`; None without pictures."""
+        if self._descriptors is None and self._pictures is not None:
+            self._descriptors = self._pictures.descriptors(self._catalogue.image_ids)
+        return self._descriptors
 
     # ------------------------------------------------------------- neighbours
 
@@ -150,8 +158,8 @@ class Material:
         return self._vectors[what, by]
 
     def _looks(self) -> np.ndarray:
-        pictures = self._pictures_for("pixels")
-        return self._of_sets(layouts(pictures.descriptors(self._catalogue.image_ids)))
+        self._pictures_for("pixels")
+        return self._of_sets(layouts(np.asarray(self.descriptors)))
 
     def _seen(self, by: str) -> np.ndarray:
         pictures = self._pictures_for(by)
