@@ -21,7 +21,7 @@ from mimicit.annotations import Annotation
 from mimicit.moments import Clip
 from mimicit.names import FILE_NAME, RELATIVE_PATH, published_path
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 """Version of the published rows: see docs/schema.md for what a change of it means."""
 
 DESCRIPTOR_BYTES = 142
@@ -267,8 +267,14 @@ class Exchange:
 
 # ------------------------------------------------------------- published rows
 
-InstructionId = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+_INS_[A-Za-z0-9._~-]+$")]
-ImageId = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+_IMG_[A-Za-z0-9._~-]+$")]
+_PREFIX = r"[A-Za-z0-9]+(_[A-Za-z0-9]+)*"
+"""What ids begin with: those of datasets made elsewhere have several parts, as `LACR_I2I_00`."""
+
+INSTRUCTION_ID = rf"^{_PREFIX}_INS_[A-Za-z0-9._~-]+$"
+IMAGE_ID = rf"^{_PREFIX}_IMG_[A-Za-z0-9._~-]+$"
+
+InstructionId = Annotated[str, Field(pattern=INSTRUCTION_ID)]
+ImageId = Annotated[str, Field(pattern=IMAGE_ID)]
 Text = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Sha256OrNone = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
@@ -292,7 +298,9 @@ class Instruction(Row):
     rel_ins_ids: list[InstructionId] = Field(
         description="In-context examples to show before it, in the order to show them."
     )
-    source: Text = Field(description="Name of the generator that made it.")
+    source: Text = Field(
+        description="Name of the generator that made it, or of the form it was imported from."
+    )
     split: Split = Field(description="Split it belongs to.")
     language: str = Field(pattern=r"^[a-z]{2,3}$", description="ISO 639 code.")
     kind: Text = Field(description="What sort of question it is, such as `count`.")

@@ -44,8 +44,11 @@ def lists(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(st.none(), st.lists(inner, max_size=3), st.lists(inner, min_size=1))
 
 
-ids = around("LA_INS_1_00", "a_INS_~2e~", "LA_INS_", "L_A_INS_1", "LA_INS_\u0661")
-pictures = around("LA_IMG_1", "9_IMG_a.b-c_d~", "_IMG_1", "\u0661_IMG_1")
+ids = around(
+    *("LA_INS_1_00", "a_INS_~2e~", "LA_INS_", "L_A_INS_1", "LA_INS_\u0661"),
+    *("LACR_I2I_00_INS_1", "L__A_INS_1", "_L_INS_1", "L__INS_1", "A_INS_B_INS_1"),
+)
+pictures = around("LA_IMG_1", "9_IMG_a.b-c_d~", "_IMG_1", "\u0661_IMG_1", "LA_00_IMG_1")
 digests = around("0" * 64, "0" * 63, "A" * 64, "abcdef0123456789" * 4)
 
 STRATEGIES: dict[str, st.SearchStrategy[Any]] = {

@@ -72,10 +72,21 @@ def test_a_good_row_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["LACONV_00_INS_000000033471_0", "LACR_I2I_00_INS_000000033471", "E4D_04_INS_00390970"]
+)
+def test_published_ids_are_taken_as_they_are(name: str) -> None:
+    image = name.replace("_INS_", "_IMG_")
+    row = Instruction.model_validate(instruction(id=name, image_ids=[image], rel_ins_ids=[name]))
+    assert (row.id, row.image_ids, row.rel_ins_ids) == (name, [image], [name])
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"id": "1"},
         {"id": "LA_INS_../x"},
+        {"id": "LA__INS_1"},
+        {"id": "_LA_INS_1"},
         {"answer": ""},
         {"image_ids": []},
         {"image_ids": ["x"]},
