@@ -15,6 +15,7 @@ import typer
 from mimicit import __version__
 from mimicit import cli_options as opt
 from mimicit.cli_asking import plan, prompts
+from mimicit.cli_export import export
 from mimicit.cli_journal import journal
 from mimicit.cli_link import link
 from mimicit.cli_trace import trace
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command()(plan)
 app.command()(trace)
 app.command()(link)
+app.command()(export)
 app.add_typer(prompts, name="prompts")
 app.add_typer(journal, name="journal")
 

@@ -18,12 +18,27 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from mimicit.errors import MimicitError, UsageError
 
-MARKER = "manifest.json"
-"""The file by which a directory is known to be a dataset of ours, and may be replaced."""
 
+class Kind(NamedTuple):
+    """What a directory of ours is, and by which it is known and may be replaced.
+
+    Attributes:
+        name: What to call it, such as "a dataset".
+        marker: Its file that lists all others under `files`.
+        key: What else that file has.
+    """
+
+    name: str
+    marker: str
+    key: str
+
+
+DATASET = Kind("a dataset", "manifest.json", "schema_version")
+EXPORT = Kind("an export", "export.json", "format")
 
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 """Errors that are the disk's: full, over a quota or a limit, write-protected, failing."""
@@ -33,14 +48,18 @@ ATTEMPTS = 20
 
 
 @contextlib.contextmanager
-def replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path, kind: Kind = DATASET) -> Iterator[Path]:
     """Give a new empty directory that takes `target`'s place when the block ends without error.
+
+    Args:
+        target: The directory.
+        kind: What it is to be, and may be already.
 
     Raises:
         UsageError: `target` is something that must not be replaced, or cannot be written to.
         MimicitError: the disk is full or failing; `target` is as it was.
     """
-    target = _checked(target)
+    target = _checked(target, kind)
     missing = [parent for parent in target.parents if not parent.exists()]
     try:
         staging, handle = _begin(target)
@@ -54,7 +73,7 @@ def replacing(target: Path) -> Iterator[Path]:
                 yield staging
                 _sync(staging)
                 with _alone(target.parent):
-                    _refuse_foreign(target)
+                    _refuse_foreign(target, kind)
                     _swap(staging, target)
         finally:
             _remove(staging)  # the old content by now, or what was begun
@@ -66,7 +85,7 @@ def replacing(target: Path) -> Iterator[Path]:
             raise  # or else it came too late, and whoever called must not say that it did not
 
 
-def _checked(target: Path) -> Path:
+def _checked(target: Path, kind: Kind) -> Path:
     """Say which directory is to be replaced: an absolute path, no link.
 
     Raises:
@@ -84,7 +103,7 @@ def _checked(target: Path) -> Path:
         raise UsageError(
             f"--out {target.name!r}: `load_dataset` cannot open a name with [ ] * or ?"
         )
-    _refuse_foreign(target)
+    _refuse_foreign(target, kind)
     _refuse_fixed(target)
     return target
 
@@ -166,8 +185,8 @@ def _refuse_fixed(target: Path) -> None:
             )
 
 
-def _refuse_foreign(target: Path) -> None:
-    """Refuse to replace what is not a dataset, or a dataset with something else in it.
+def _refuse_foreign(target: Path, kind: Kind) -> None:
+    """Refuse to replace what is not of a kind, or is and has something else in it.
 
     Raises:
         UsageError: as said.
@@ -180,20 +199,20 @@ def _refuse_foreign(target: Path) -> None:
     if not inside:
         return
     try:
-        content = json.loads((target / MARKER).read_text(encoding="utf-8"))
-        ours = {MARKER, *(name.split("/")[0] for name in content["files"])}
-        known = "schema_version" in content
+        content = json.loads((target / kind.marker).read_text(encoding="utf-8"))
+        ours = {kind.marker, *(name.split("/")[0] for name in content["files"])}
+        known = kind.key in content
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         known = False
     if not known:
         raise UsageError(
-            f"--out {str(target)!r} holds files, but not a dataset made by mimicit, so it is left "
-            "alone. Name another directory, or empty this one."
+            f"--out {str(target)!r} holds files, but not {kind.name} made by mimicit, so it is "
+            "left alone. Name another directory, or empty this one."
         )
     foreign = sorted(inside - ours)
     if foreign:
         raise UsageError(
-            f"--out {str(target)!r} is a dataset, but {foreign[0]!r} in it is not mimicit's and "
+            f"--out {str(target)!r} is {kind.name}, but {foreign[0]!r} in it is not mimicit's and "
             "would be lost. Move it away, or name another directory."
         )
 
