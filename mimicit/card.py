@@ -271,7 +271,7 @@ def _body(directory: Path, entries: Sequence[FileEntry], tally: Tally, config: B
 
 def _making(tally: Tally, config: BuildConfig) -> Iterator[str]:
     """Say how it was made, by which words, and what that cost."""
-    asked = config.teacher != "templates"
+    asked = config.teacher == "openai"
     yield card_text.how_made(config)
     if tally.prompts:
         what = "its prompt" if asked else "the wording of the rules"

@@ -36,6 +36,7 @@ STRATEGIES = {
     "mixed/pixels": "from pictures whose pixels are alike, those first of which the same is said",
     "diverse": "from scenes that are like it and unlike each other",
     "random": "drawn by the seed",
+    "given": "as the dataset that was imported has them",
 }
 
 
@@ -166,6 +167,10 @@ def contents(
 
 def author(config: BuildConfig) -> str:
     """Say in a sentence who wrote the questions and answers."""
+    if config.teacher == "imported":
+        named = config.teacher_id not in {None, "unknown"}
+        who = f", written by {said(config.teacher_name)}" if named else ""
+        return f"Imported from a dataset that was made elsewhere{who}; its mistakes are in it."
     if config.teacher == "templates":
         return "Written by rule from the sources' annotations, without a model."
     asked = ""
@@ -176,6 +181,12 @@ def author(config: BuildConfig) -> str:
 
 def how_made(config: BuildConfig) -> str:
     """Say by which rules it was written, or how a model was asked."""
+    if config.teacher == "imported":
+        return (
+            "By others. What was published came in as it was: texts and the files of pictures byte "
+            "for byte, in-context examples as they were given. `manifest.json` counts under "
+            "`imported` what was mended.\n"
+        )
     if config.teacher == "templates":
         return (
             "By mimicit's rules for what annotations support, in wordings that the seed "
@@ -280,13 +291,10 @@ def limits(config: BuildConfig, *, equal_pictures: int, pending: int, replies: i
         )
     if config.limit or config.only:
         known.append("A part of the sources was read only (`limit`, `only` in `build.yaml`).")
-    known.append(
-        "No person has read the questions and answers. They say what the annotations say, and are "
-        "wrong where those are; their English is that of a few patterns, which repeat."
-        if config.teacher == "templates"
-        else "No person has read the questions and answers. The model may have told of what is not "
-        "in a picture, and the checks find form, not truth."
-    )
+    if config.teacher == "imported":
+        known.append("Whether any person has read the questions and answers is not known here.")
+    else:
+        known.append(_unread(config))
     known.append("Pictures may show people who were not asked; no face or number plate is hidden.")
     if not config.strip_metadata:
         known.append("The files of pictures may hold what cameras write: EXIF, names, GPS.")
@@ -300,8 +308,23 @@ def limits(config: BuildConfig, *, equal_pictures: int, pending: int, replies: i
     return "".join(f"- {text}\n" for text in known)
 
 
+def _unread(config: BuildConfig) -> str:
+    """Say what it means that nobody has read what rules or a model wrote."""
+    return (
+        "No person has read the questions and answers. They say what the annotations say, and are "
+        "wrong where those are; their English is that of a few patterns, which repeat."
+        if config.teacher == "templates"
+        else "No person has read the questions and answers. The model may have told of what is not "
+        "in a picture, and the checks find form, not truth."
+    )
+
+
 def origins(config: BuildConfig) -> str:
     """Say where the sources' files are from, and how this is made again."""
+    if config.teacher == "imported":
+        names = [source.name for source in config.sources]
+        again = " ".join(f"`mimicit import {name} DIR --out OUT`" for name in names)
+        return f"{again} with the options in `build.yaml` makes it again, byte for byte.\n"
     own = "the sample that ships with mimicit."
     lines = [f"- `{s.name}`: {own if s.sample else find(s.name).origin}\n" for s in config.sources]
     replies = "" if config.teacher == "templates" else ", from the same journal of replies,"

@@ -83,7 +83,8 @@ class BuildConfig(BaseModel):
     Attributes:
         sources: What to read, in this order.
         teacher: Who writes the exchanges: rules (`templates`), or a model behind an endpoint
-            that speaks OpenAI's protocol (`openai`).
+            that speaks OpenAI's protocol (`openai`). Of a dataset that was made elsewhere and
+            brought in (`imported`), `teacher_id` says who did, and nothing is built.
         model: The model that is asked, as its endpoint calls it.
         teacher_id: What its replies are kept under; None for the model's name.
         prompts: Prompt files in place of a source's own, by source.
@@ -113,7 +114,7 @@ class BuildConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sources: Annotated[list[SourceConfig], Field(min_length=1)]
-    teacher: Literal["templates", "openai"] = "templates"
+    teacher: Literal["templates", "openai", "imported"] = "templates"
     model: str | None = None
     teacher_id: str | None = None
     prompts: dict[str, str] = {}
@@ -138,9 +139,10 @@ class BuildConfig(BaseModel):
 
     @model_validator(mode="after")
     def _one_teacher(self) -> "BuildConfig":
-        asks = self.teacher != "templates"
+        asks = self.teacher == "openai"
         asking = {"model", "prompts", "replicates", "reask", "parameters", "teacher_id"}
         given = asking & self.model_dump(exclude_defaults=True).keys()
+        given -= {"teacher_id"} if self.teacher == "imported" else set()
         if asks and not (self.model or "").strip():
             raise ValueError(
                 f"teacher {self.teacher!r} needs the name of a model, such as --model gpt-4o-mini"

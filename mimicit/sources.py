@@ -26,6 +26,11 @@ class Source:
     """A generator, read only as far as `--limit` and `--only` say."""
 
     def __init__(self, entry: SourceConfig, config: BuildConfig) -> None:
+        if config.teacher == "imported":
+            raise UsageError(
+                f"nothing is built of {entry.name!r}: it was brought in from elsewhere, and "
+                f"`mimicit import {entry.name} DIR --out OUT` does so again"
+            )
         self.generator: Generator = open_source(entry.name, entry.options, sample=entry.sample)
         self.found: set[str] = set()
         self._limit = config.limit
