@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from mimicit.cli import main
 from mimicit.config import BuildConfig, Endpoint, SourceConfig
@@ -237,6 +238,57 @@ def sample(tmp_path_factory: pytest.TempPathFactory, media_cache: Path) -> Path:
     config = BuildConfig(sources=[SourceConfig(name="coco", sample=True)])
     build(config, out, media_cache=media_cache)
     return out
+
+
+def patches(seed: int, size: tuple[int, int]) -> Image.Image:
+    """Draw a picture that looks like no other one: coloured patches by chance."""
+    values = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    return Image.fromarray(values).resize(size, Image.Resampling.NEAREST)
+
+
+@pytest.fixture(scope="session")
+def own_data(tmp_path_factory: pytest.TempPathFactory, media_cache: Path) -> Path:
+    """One's own data, built once: one picture, two and more, in three splits; not to be changed.
+
+    Some pictures are what trainers that only open a file would show wrong.
+    """
+    folder = tmp_path_factory.mktemp("own")
+    root = folder / "data"
+    root.mkdir()
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    patches(1000, (40, 24)).save(root / "turned.jpg", exif=turned)
+    clear = patches(1001, (40, 24))
+    clear.putalpha(Image.linear_gradient("L").resize(clear.size))
+    clear.save(root / "clear.png")
+    deep = patches(1002, (40, 24)).convert("L").convert("I;16")
+    deep.point(lambda value: value * 257).save(root / "deep.png")
+    lines: list[dict[str, Any]] = []
+    for number in range(12):
+        odd = {0: "turned.jpg", 1: "clear.png", 2: "deep.png"}
+        sets = [[odd.get(number, f"{number}.jpg")], [f"{number}a.png", f"{number}b.jpg"]]
+        sets.append([f"{number}.{place}.jpg" for place in range(3 + number % 2)])
+        for count, names in enumerate(sets):
+            for place, name in enumerate(names):
+                if not (root / name).exists():
+                    size = 48 + number, 32 + place
+                    patches(100 * number + 10 * count + place, size).save(root / name)
+            qa = [
+                [f"What is shown under {number}, turn {turn}?", f"Thing {number} of {turn}: 50 %."]
+                for turn in range(2)
+            ]
+            lines.append({"id": f"{number}.{count}", "images": names, "qa": qa})
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (root / "own.jsonl").write_text(text, encoding="utf-8")
+    source = SourceConfig(name="jsonl", options={"root": str(root)})
+    config = BuildConfig(
+        sources=[source],
+        split={"train": 0.6, "validation": 0.2, "test": 0.2},
+        link=["random"],
+        shots=2,
+    )
+    build(config, folder / "own", media_cache=media_cache)
+    return folder / "own"
 
 
 @pytest.fixture

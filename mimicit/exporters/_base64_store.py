@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 GROUP_ROWS = 1000
 """Rows of a row group at most: as many as the loader reads at once."""
 
-GROUP_BYTES = 64 * 2**20
+GROUP_BYTES = 32 * 2**20
 """Text of a row group, in bytes: this much is held while the file is written."""
 
 INDEX, TEXT = "id", "base64"
