@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
 from mimicit.dataset import Dataset
@@ -86,9 +88,9 @@ def export(  # noqa: PLR0913  # the public call, by keyword
             f"{to!r} shows in-context examples as {' or '.join(map(repr, form.ways))}, not {way!r}"
         )
     source, target = Path(directory), Path(out)
+    dataset = Dataset(source)
     if target.resolve().is_relative_to(source.resolve()):
         raise UsageError(f"--out {str(out)!r} lies in the dataset; name a directory elsewhere")
-    dataset = Dataset(source)
     validate(source, decode="none")
     with replacing(target, EXPORT) as staging:
         told = form.write(dataset, staging, How(way, max_side, track))
@@ -109,9 +111,14 @@ def _compare(dataset: Dataset, told: Told) -> None:
     Raises:
         SourceError: something was.
     """
-    rows = dataset.instructions.num_rows
-    if told.instructions != rows:
-        raise SourceError(f"{told.instructions:,} instructions were written, of {rows:,}")
+    table = dataset.instructions
+    named = (pc.list_flatten(chunk) for chunk in table.column("image_ids").chunks)
+    pictures = len(pc.unique(pa.chunked_array(named, pa.string())))
+    if (told.instructions, told.pictures) != (table.num_rows, pictures):
+        raise SourceError(
+            f"{told.instructions:,} instructions and {told.pictures:,} pictures were written, of "
+            f"{table.num_rows:,} and {pictures:,}"
+        )
 
 
 def _head(dataset: Dataset, to: str, way: str, told: Told) -> str:
