@@ -184,7 +184,8 @@ _USE_IN_CONTEXT = """
 `X.yaml` names `X_train_alone.json`, which asks everything without examples: the released loader
 would put texts about other pictures below the query's own. `X_in_context.yaml` is for a loader that
 gives a model the picture of every example, as `mimicit.formats.otter` does; the released one emits
-an `<image>` for each and loads the query's alone.
+an `<image>` for each and loads the query's alone. An older one (v0.2) shows the first two examples
+of ids that begin with `LACR`, each below its own picture: for that, link with `--shots 2`.
 """
 
 FORMAT = Format("Otter's and OpenFlamingo's training files", ("turns",), write)
