@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mimicit.context_linker import LinkSpec, link
     from mimicit.dataset import Dataset, Example, load
     from mimicit.errors import MimicitError, Problem, SourceError
+    from mimicit.exporters import export
     from mimicit.image_store import ImageStore
     from mimicit.pipeline import Summary, build
     from mimicit.validate import find_problems
@@ -35,6 +36,7 @@ __all__ = [
     "SourceError",
     "Summary",
     "build",
+    "export",
     "find_problems",
     "link",
     "load",
@@ -53,6 +55,7 @@ _HOMES = {
     "SourceError": "errors",
     "Summary": "pipeline",
     "build": "pipeline",
+    "export": "exporters",
     "find_problems": "validate",
     "link": "context_linker",
     "load": "dataset",

@@ -130,6 +130,7 @@ def _head(dataset: Dataset, to: str, way: str, told: Told) -> str:
     names = ", ".join(f"{said(name or 'unknown')} ({n:,})" for name, n in licences.most_common(20))
     lines = [
         f"# {said(dataset.directory.name)}, exported as `{to}`\n",
+        f"{find(to).about}.\n",
         f"- {counts} (`{way}`), {told.pictures:,} pictures",
         f"- {told.changed:,} pictures are encoded anew, the others are the dataset's byte for byte",
         *(f"- left out: {count:,} {reason}" for reason, count in told.left_out.items()),
