@@ -16,6 +16,7 @@ from mimicit import __version__
 from mimicit import cli_options as opt
 from mimicit.cli_asking import plan, prompts
 from mimicit.cli_export import export
+from mimicit.cli_import import importer
 from mimicit.cli_journal import journal
 from mimicit.cli_link import link
 from mimicit.cli_trace import trace
@@ -36,6 +37,7 @@ app.command()(link)
 app.command()(export)
 app.add_typer(prompts, name="prompts")
 app.add_typer(journal, name="journal")
+app.add_typer(importer, name="import")
 
 
 def main() -> None:
@@ -299,18 +301,19 @@ def validate(
     from typing import get_args
 
     from mimicit.gate.pictures import Decode
-    from mimicit.validate import find_problems
+    from mimicit.validate import each_problem
 
     if decode not in get_args(Decode):
         raise UsageError(f"--decode takes {', '.join(get_args(Decode))}, not {decode!r}")
-    problems = find_problems(directory, decode=decode)  # type: ignore[arg-type]  # just checked
-    for problem in problems:
+    found = each_problem(directory, decode=decode)  # type: ignore[arg-type]  # just checked
+    count = 0
+    for count, problem in enumerate(found, 1):  # noqa: B007  # as they come: there may be millions
         line = json.dumps(problem._asdict(), ensure_ascii=False) if as_json else str(problem)
         print(line)  # noqa: T201
-    if as_json and not problems:
+    if as_json and not count:
         return
-    if problems:
-        _say(f"mimicit: {directory} breaks its rules in {len(problems):,} place(s)")
+    if count:
+        _say(f"mimicit: {directory} breaks its rules in {count:,} place(s)")
         sys.exit(InvalidDataset.exit_code)
     print(f"{directory} is valid")  # noqa: T201
 

@@ -162,6 +162,9 @@ def _rejection(page: _Page, row: Found) -> None:
 def _writing(page: _Page, writing: Writing) -> None:
     page.heading("HOW IT WAS WRITTEN")
     asked = bool(writing.request_key)
+    if not asked and not writing.prompt_sha256:
+        page.field("teacher", f"{writing.teacher}: in words that were there already")
+        return
     page.field("teacher", writing.teacher if asked else f"{writing.teacher}: by rule, nobody asked")
     what = "prompt" if asked else "wording"
     page.field(what, writing.prompt or f"no {what} here has this digest: it was changed since")

@@ -30,7 +30,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "feeding formats",
         "fleet",
         "asking",
-        "authors sources card",
+        "authors sources card published",
         "gate",
         "assemble validate plan origins",
         "pipeline trace relink exporters importers",

@@ -1,0 +1,128 @@
+"""Published instructions to the shelf, as far as they can be used, and the others turned away."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mimicit.importers.shelf import Shelf, Shelved
+from mimicit.importers.spelling import Once, instruction_id
+from mimicit.progress import Counted, Track
+from mimicit.published.instructions import Instructions
+from mimicit.published.judging import BARE_LIST, Finding, judge
+from mimicit.published.pictures import Pictures
+from mimicit.published.release import Release
+from mimicit.published.rows import Record, windows
+
+Reject = Callable[[str, str, str, str], None]
+"""Turns something away: the stage, the reason, what it is, and what was found."""
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What came of reading the instructions.
+
+    Attributes:
+        places: Place on the shelf of each instruction, by its number; -1 for one that was turned
+            away.
+        read: How many records there were.
+        mended: Instructions of which something was mended, by the mistake.
+        mendable: Instructions that were turned away for nothing but what could have been mended.
+        respelled: Instructions whose ids were of another form.
+    """
+
+    places: np.ndarray
+    read: int = 0
+    mended: Counter[str] = field(default_factory=Counter)
+    mendable: int = 0
+    respelled: int = 0
+
+
+def gather(  # noqa: PLR0913  # what is read, by which rules, where it goes
+    release: Release,
+    instructions: Instructions,
+    pictures: Pictures,
+    shelf: Shelf,
+    reject: Reject,
+    *,
+    repair: bool,
+    track: Track,
+) -> Gathered:
+    """Read all instructions; put those that can be used on the shelf.
+
+    Args:
+        release: What is read.
+        instructions: Their ids.
+        pictures: The ids of all pictures.
+        shelf: Where they go.
+        reject: Takes the others.
+        repair: Whether known mistakes are mended, where nothing is guessed.
+        track: Shows progress.
+
+    Raises:
+        SourceError: a file changed since its ids were read.
+    """
+    run = _Gathering(release, instructions, pictures, shelf, reject, repair)
+    for _ in track(Counted(run.rows(), len(instructions)), "read", "instructions"):
+        pass
+    for fault in instructions.faults:
+        if not fault.mended:  # what is mended was turned away, or counted, with its row
+            reject("annotations", fault.reason, fault.entry.query, f"{fault.file}: {fault.detail}")
+    return run.made
+
+
+class _Gathering:
+    """Reads all instructions once."""
+
+    def __init__(  # noqa: PLR0913  # as `gather`
+        self,
+        release: Release,
+        instructions: Instructions,
+        pictures: Pictures,
+        shelf: Shelf,
+        reject: Reject,
+        repair: bool,  # noqa: FBT001
+    ) -> None:
+        self.made = Gathered(np.full(len(instructions), -1, np.int64))
+        self._release, self._instructions, self._pictures = release, instructions, pictures
+        self._shelf, self._reject, self._repair = shelf, reject, repair
+        self._once = Once()
+
+    def rows(self) -> Iterator[Record]:
+        """Give each record when it has been dealt with."""
+        starts = self._instructions.starts
+        for subset, start in zip(self._release.subsets, starts, strict=False):
+            for window in windows(subset):
+                judged = judge(window, start, self._instructions, self._pictures, used=True)
+                found: dict[int, list[Finding]] = {}
+                for finding in judged.findings:
+                    if finding.reason != BARE_LIST:
+                        found.setdefault(finding.row, []).append(finding)
+                kind = subset.name.lower() or "instructions"
+                rows: list[Shelved] = []
+                for row, record in enumerate(window.records):
+                    if self._is_kept(record, found.get(row, ())):
+                        self.made.places[judged.own[row]] = len(self._shelf) + len(rows)
+                        name, texts = instruction_id(record.id), (record.instruction, record.answer)
+                        numbers = judged.images[row], judged.contexts[row]
+                        rows.append(Shelved(name, *texts, kind, *numbers))
+                    yield record
+                self._shelf.write(rows)
+
+    def _is_kept(self, record: Record, findings: Sequence[Finding]) -> bool:
+        """Turn a record away if need be, and count it."""
+        made = self.made
+        made.read += 1
+        name = instruction_id(record.id)
+        grave = [finding for finding in findings if not (self._repair and finding.mistake)]
+        if not grave and self._once.is_taken(name):
+            detail = f"another id is spelled {name!r} like it"
+            grave = [Finding(0, "annotations", "duplicate-record", detail)]
+        if grave:
+            self._reject(grave[0].stage, grave[0].reason, record.id, grave[0].detail)
+            made.mendable += all(finding.mistake for finding in grave)
+            return False
+        made.mended.update({finding.mistake for finding in findings})
+        made.respelled += name != record.id
+        return True

@@ -1,0 +1,338 @@
+"""A published MIMIC-IT directory as a dataset: what `mimicit import otter` does."""
+
+import hashlib
+import importlib.metadata
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mimicit import __version__
+from mimicit.card import Tally, write_card
+from mimicit.config import BuildConfig, SourceConfig
+from mimicit.decoding import Decoder, Decoders
+from mimicit.directory import replacing
+from mimicit.errors import SourceError, UsageError
+from mimicit.images import UnusablePicture
+from mimicit.importers.gathering import Gathered, gather
+from mimicit.importers.shelf import Shelf, lists
+from mimicit.importers.spelling import Once, image_id
+from mimicit.importers.writing import Given, RowWriter
+from mimicit.names import published_path
+from mimicit.progress import Counted, Track, silent
+from mimicit.published.instructions import Instructions
+from mimicit.published.pictures import Pictures
+from mimicit.published.release import Release, find_release
+from mimicit.published.stores import Store, Stored, decoded
+from mimicit.schema import ImageBytes, ImageInfo, ImageRow, Rejection, SourceRef
+from mimicit.validate import validate
+from mimicit.writer import FileEntry, TableWriter, describe, write_manifest
+
+SOURCE = "otter"
+"""Name of the source in the rows of what was imported."""
+
+ENDINGS = {"JPEG": "jpg", "TIFF": "tif", "JPEG2000": "jp2"}
+"""How the names of files end, where not as their format is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import made.
+
+    Attributes:
+        out: The dataset's directory.
+        read: Records of instructions that were read.
+        instructions: Those that were published.
+        images: Pictures that were published.
+        unused: Pictures of the stores that were left out, since no instruction that is fit to be
+            published names them.
+        links: In-context examples, over all instructions.
+        fallen: Examples that fell away because they were turned away themselves.
+        mended: Instructions of which something was mended, by the mistake.
+        mendable: Instructions that were turned away, and that `repair` would have kept.
+        respelled: Instructions whose ids were of another form, and got the prefix `OTTER`.
+        rejected: How many records were turned away, by (stage, reason).
+        passed_over: Files that were not read, and why.
+    """
+
+    out: Path
+    read: int
+    instructions: int
+    images: int
+    unused: int
+    links: int
+    fallen: int
+    mended: Mapping[str, int]
+    mendable: int
+    respelled: int
+    rejected: Mapping[tuple[str, str], int]
+    passed_over: tuple[tuple[str, str], ...]
+
+
+def import_otter(  # noqa: PLR0913  # the public call, by keyword
+    directory: str | Path,
+    out: str | Path,
+    *,
+    repair: bool = False,
+    language: str = "en",
+    licence: str = "",
+    teacher: str = "unknown",
+    track: Track = silent,
+) -> Imported:
+    """Bring in a published MIMIC-IT directory as a dataset at `out`.
+
+    Texts, pictures and valid ids stay as they are. Until the very end `out` is as it was.
+
+    Args:
+        directory: `X_instructions.json` with the pictures in `X.parquet` or `X.json`, for any
+            number of X, in subdirectories too.
+        out: Directory of the dataset.
+        repair: Mend known mistakes where nothing is guessed; else rows with one are turned away.
+        language: ISO 639 code of the texts.
+        licence: SPDX id of the pictures' licence, or "" where it is not known.
+        teacher: Who wrote the texts.
+        track: Shows progress.
+
+    Raises:
+        SourceError: there is no such release, a file of it is damaged, or nothing of it is usable.
+        UsageError: `out` must not be replaced, or an option cannot be.
+        MimicitError: the disk is full or cannot be written to.
+        InvalidDataset: the result breaks the rules of `mimicit validate`: a defect of mimicit.
+    """
+    if not re.fullmatch("[a-z]{2,3}", language):
+        raise UsageError(f"--language takes an ISO 639 code such as en, not {language!r}")
+    if not teacher.strip():
+        raise UsageError("--teacher takes a name; leave it out where it is not known")
+    source = Path(directory)
+    if not source.is_dir():
+        raise SourceError(f"no directory {str(directory)!r}")
+    release = find_release(source)
+    if release.unreadable:
+        raise SourceError(release.unreadable[0][1])
+    given = Given(SOURCE, language, licence, teacher)
+    with replacing(Path(out)) as target, _Import(target, given, track) as run:
+        made = run.read(release, repair=repair)
+        config = BuildConfig(
+            sources=[SourceConfig(name=SOURCE, options=_options(source, given, repair=repair))],
+            teacher="imported",
+            teacher_id=teacher,
+        )
+        entries = run.finish(made)
+        imported = run.summary(Path(out), release, made)
+        listed = _describe(target, entries, run.tally, config, imported)
+        validate(target, decode="none", measured={entry.path: entry.sha256 for entry in listed})
+    return imported
+
+
+def _options(source: Path, given: Given, *, repair: bool) -> dict[str, str]:
+    options = {"root": str(source), "repair": str(repair).lower(), "language": given.language}
+    return options | ({"licence": given.licence} if given.licence else {})
+
+
+class _Import:
+    """One import: its tables, and what is counted on the way.
+
+    Leaving it as a context ends it, finished or not.
+    """
+
+    def __init__(self, directory: Path, given: Given, track: Track) -> None:
+        self.tally = Tally()
+        self._given, self._track = given, track
+        self._stack = ExitStack()
+        self._shelf = Shelf(directory / "import.arrow")
+        self._stack.callback(self._shelf.close)
+        self._images, self._rejected = (
+            TableWriter(directory, table) for table in ("images", "rejected")
+        )
+        self._rows = RowWriter(directory, given)
+        for table in (self._images, self._rejected, self._rows):
+            self._stack.callback(table.stop)
+        self._pictures: Pictures
+        self._used = self._unused = 0
+        self._first = ""
+
+    def __enter__(self) -> "_Import":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def reject(self, stage: str, reason: str, record: str, detail: str) -> None:
+        """Turn something away."""
+        self.tally.rejected[stage, reason] += 1
+        self._first = self._first or f"{record}: {detail}"
+        row = {"stage": stage, "reason": reason, "record": record, "detail": detail}
+        self._rejected.write(Rejection(scene_id="", source=self._given.source, **row))
+
+    def read(self, release: Release, *, repair: bool) -> Gathered:
+        """Read everything, and write the pictures.
+
+        Raises:
+            SourceError: a file is damaged.
+        """
+        self._pictures = Pictures(release, self._track, strict=True)
+        instructions = Instructions(release, self._track, strict=True)
+        made = gather(
+            release,
+            instructions,
+            self._pictures,
+            self._shelf,
+            self.reject,
+            repair=repair,
+            track=self._track,
+        )
+        self._shelf.finish()
+        return made
+
+    def finish(self, made: Gathered) -> list[FileEntry]:
+        """Write the tables, and list their files.
+
+        Raises:
+            SourceError: there is not one instruction.
+        """
+        wanted = np.zeros(len(self._pictures), bool)
+        for _, batch in self._shelf.batches():
+            wanted[lists(batch.column("images"))[0]] = True
+        self._unused = len(wanted) - int(wanted.sum())
+        good = self._store(wanted)
+        usable = np.zeros(len(self._shelf), bool)
+        for start, batch in self._shelf.batches():
+            images, counts = lists(batch.column("images"))
+            lost = np.zeros(batch.num_rows, bool)
+            lost[np.repeat(np.arange(len(counts)), counts)[~good[images]]] = True
+            usable[start : start + batch.num_rows] = ~lost
+            for row in np.flatnonzero(lost).tolist():
+                detail = "a picture that it is about was turned away"
+                name = batch.column("id")[row].as_py()
+                self.reject("media", "picture-turned-away", name, detail)
+        if not usable.any():
+            raise SourceError(self._nothing(made))
+        self._used = int(good.sum())
+        self._rows.write_all(
+            self._shelf, usable, made.places, self._pictures, good, self.tally, self._track
+        )
+        self._shelf.close()
+        return [*self._rows.close(), *self._images.close(), *self._rejected.close()]
+
+    def _nothing(self, made: Gathered) -> str:
+        """Say why nothing came out, and what to do."""
+        why = ", ".join(
+            f"{reason} ({n:,})" for (_, reason), n in self.tally.rejected.most_common(5)
+        )
+        text = f"not one of {made.read:,} instructions can be used: {why or 'there are none'}"
+        text += f"\nthe first: {self._first}" if self._first else ""
+        return text + (f"\n--repair would keep {made.mendable:,} of them" if made.mendable else "")
+
+    def _store(self, wanted: np.ndarray) -> np.ndarray:
+        """Write the pictures that are wanted; tell which of all were good."""
+        good = np.zeros(len(wanted), bool)
+        digests: set[bytes] = set()
+        once = Once()
+        with Decoders() as decoders:
+            every = self._examined(decoders, wanted)
+            total = int(wanted.sum())
+            for number, store, picture, data, info in self._track(
+                Counted(every, total), "pictures", "pictures"
+            ):
+                name = image_id(picture.id)
+                if not info.problem and once.is_taken(name):
+                    detail = f"{picture.id!r} is spelled like the id of another picture"
+                    self.reject("media", "image-id-conflict", picture.id, detail)
+                elif info.problem:
+                    self.reject("media", info.problem, picture.id, f"{store.name}: {info.detail}")
+                else:
+                    good[number] = True
+                    self._images.write(_row(name, store, data, info, self._given.licence))
+                    self.tally.licences[self._given.licence] += 1
+                    digest = bytes.fromhex(info.sha256)
+                    self.tally.equal_pictures += digest in digests
+                    digests.add(digest)
+        return good
+
+    def _examined(
+        self, decoders: Decoders, wanted: np.ndarray
+    ) -> Iterator[tuple[int, Store, Stored, bytes, ImageInfo]]:
+        pictures = self._pictures
+        for store, start in zip(pictures.stores, pictures.starts, strict=False):
+            some = store.pictures(wanted[start:].__getitem__)
+            for picture, data, info in decoders.each(some, _examine):
+                number = start + picture.place
+                if number >= len(wanted) or pictures.name(number) != picture.id:
+                    raise SourceError(f"{store.name!r} changed while it was read")
+                yield number, store, picture, data, info
+
+    def summary(self, out: Path, release: Release, made: Gathered) -> Imported:
+        """Sum up what came of it."""
+        tally = self.tally
+        return Imported(
+            out=out,
+            read=made.read,
+            instructions=tally.sources.total(),
+            images=self._used,
+            unused=self._unused,
+            links=tally.links,
+            fallen=self._rows.fallen,
+            mended=dict(sorted(made.mended.items())),
+            mendable=made.mendable,
+            respelled=made.respelled,
+            rejected=dict(sorted(tally.rejected.items())),
+            passed_over=release.passed_over,
+        )
+
+
+def _examine(decoder: Decoder, picture: Stored) -> tuple[Stored, bytes, ImageInfo]:
+    """Decode what a store has of a picture, and judge it, in a child process."""
+    try:
+        data = decoded(picture.text)
+    except UnusablePicture as error:
+        info = ImageInfo(picture.id, problem=error.reason, detail=error.detail)
+        return picture._replace(text=None), b"", info
+    return picture._replace(text=None), data, decoder.examine(picture.id, data)
+
+
+def _row(name: str, store: Store, data: bytes, info: ImageInfo, licence: str) -> ImageRow:
+    ending = ENDINGS.get(info.format, info.format.lower())
+    origin = SourceRef(
+        path=published_path(store.name), sha256=hashlib.sha256(data).hexdigest(), notes=[]
+    )
+    return ImageRow(
+        image_id=name,
+        image=ImageBytes(bytes=data, path=f"{name}.{ending}"),
+        sha256=info.sha256,
+        phash=info.phash,
+        width=info.width,
+        height=info.height,
+        format=info.format,
+        source_ref=origin,
+        licence=licence,
+        descriptor=info.descriptor,
+    )
+
+
+def _describe(
+    directory: Path,
+    entries: list[FileEntry],
+    tally: Tally,
+    config: BuildConfig,
+    imported: Imported,
+) -> list[FileEntry]:
+    """Write configuration, card and manifest beside the tables; list all that the last one does."""
+    (directory / "build.yaml").write_text(config.to_yaml(), encoding="utf-8")
+    write_card(directory, entries, tally, config)
+    listed = [*entries, *(describe(directory / name, name) for name in ("README.md", "build.yaml"))]
+    versions = {"mimicit": __version__} | {
+        name: importlib.metadata.version(name) for name in ("ijson", "numpy", "pillow", "pyarrow")
+    }
+    counts: dict[str, object] = {
+        "read": imported.read,
+        "unused_pictures": imported.unused,
+        "fallen_contexts": imported.fallen,
+        "mended": dict(imported.mended),
+    }
+    provenance: dict[str, object] = {"versions": versions, "teacher": config.teacher_name}
+    provenance |= {"tally": tally.record(), "imported": counts}
+    write_manifest(directory, listed, provenance)
+    return listed

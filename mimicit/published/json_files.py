@@ -1,0 +1,151 @@
+"""JSON of any size, a record at a time: gigabytes of text are never in memory."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import ijson  # type: ignore[import-untyped]  # it brings no types
+
+from mimicit.errors import SourceError
+
+BUFFER_BYTES = 256 * 2**10
+"""How much is read at a time."""
+
+DAMAGE = (ijson.JSONError, ValueError, RecursionError, OverflowError)
+"""What reading damaged JSON raises; what is not UTF-8 is a ValueError."""
+
+_ESCAPES = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+"""Escapes one after the other: a pair of halves of a surrogate pair, one half, any other."""
+
+_LONGEST = 12
+"""Bytes of the longest of them."""
+
+
+class _Whole:
+    """A file whose halves of surrogate pairs are read as a letter that no text may hold.
+
+    The parser takes such a half for a question mark, which would be a text nobody wrote.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._kept = file.read(3)
+        if self._kept == b"\xef\xbb\xbf":  # a mark of the order of bytes, which JSON has none of
+            self._kept = b""
+
+    def read(self, size: int) -> bytes:
+        if not size:  # it is asked once what it gives
+            return b""
+        while True:
+            fresh = self._file.read(size)
+            data = self._kept + fresh
+            end = self._end(data) if fresh else len(data)
+            self._kept = data[end:]
+            if end or not fresh:
+                data = data[:end]
+                halves = b"\\ud" in data or b"\\uD" in data
+                return _ESCAPES.sub(_mended, data) if halves else data
+
+    @staticmethod
+    def _end(data: bytes) -> int:
+        """Find the place up to which no escape is cut in two."""
+        at = data.find(b"\\", max(0, len(data) - _LONGEST))
+        while at > 0 and data[at - 1 : at] == b"\\":
+            at -= 1
+        return len(data) if at < 0 else at
+
+
+def _mended(found: re.Match[bytes]) -> bytes:
+    return b"\\u0000" if found["half"] else found[0]
+
+
+@contextmanager
+def opened(path: Path, name: str) -> Iterator[Any]:
+    """Open a file for `ijson`.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            yield _Whole(file)
+    except OSError as error:
+        raise SourceError(f"cannot read {name!r}: {error.strerror}") from error
+
+
+def items(path: Path, name: str, inside: str = "") -> Iterator[tuple[str, Any]]:
+    """Give what an object of a file has, keys that occur twice both times.
+
+    Args:
+        path: The file.
+        name: What to call it.
+        inside: The key of the file whose value the object is; "" for the file itself.
+
+    Raises:
+        SourceError: it cannot be read, is damaged, or holds no such object; the message says
+            behind which record.
+    """
+    key, count = "", 0
+    with opened(path, name) as file:
+        try:
+            for key, value in ijson.kvitems(file, inside, buf_size=BUFFER_BYTES, use_float=True):
+                count += 1
+                yield key, value
+        except DAMAGE as error:
+            after = f" after record {count:,}, {key[:80]!r}" if count else " at its beginning"
+            raise SourceError(f"{name!r} is damaged{after}: {_first_line(error)}") from error
+
+
+def head(path: Path, name: str) -> tuple[str, str]:
+    """Say how a file begins: its first key, and what stands there.
+
+    Returns:
+        The key, "" where the file is no object or an empty one; and the event of `ijson.parse`, or
+        the text that is its value or the first of its values.
+
+    Raises:
+        SourceError: it cannot be read, or is damaged right there.
+    """
+    first = ""
+    with opened(path, name) as file:
+        try:
+            for prefix, event, value in ijson.parse(file, buf_size=4096):
+                if not prefix and event not in {"start_map", "map_key"}:
+                    return "", event
+                if event == "map_key":
+                    first = value
+                elif prefix and event != "start_array":
+                    return first, value if event == "string" else event
+        except DAMAGE as error:
+            raise SourceError(f"{name!r} is no JSON: {_first_line(error)}") from error
+    return "", ""
+
+
+def refuse_without(path: Path, name: str, key: str) -> None:
+    """Refuse a file whose object lacks a key with an object as its value.
+
+    Raises:
+        SourceError: as said, or it cannot be read.
+    """
+    with opened(path, name) as file:
+        try:
+            for prefix, event, _ in ijson.parse(file, buf_size=BUFFER_BYTES):
+                if prefix == key and event == "start_map":
+                    return
+                if prefix == key or (not prefix and event not in {"start_map", "map_key"}):
+                    break
+        except DAMAGE as error:
+            raise SourceError(f"{name!r} is no JSON: {_first_line(error)}") from error
+    raise SourceError(f'{name!r} is not of the published form: expected {{"{key}": {{ID: …}}}}')
+
+
+def _first_line(error: BaseException) -> str:
+    said = error.args[0] if error.args else error
+    text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+    return text.strip().partition("\n")[0][:200]

@@ -1,0 +1,122 @@
+"""Which files of a directory are a published MIMIC-IT release, and which are passed over."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mimicit.errors import SourceError
+from mimicit.published.stores import Store, open_store
+
+INSTRUCTIONS, TRAIN = "_instructions.json", "_train.json"
+"""How the names of files end that hold instructions, and examples that were trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of a release: its path below the directory, and as it is opened."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """One `X_instructions.json`, and what was trained on of it, where that is said.
+
+    Attributes:
+        name: X.
+        file: Its instructions.
+        train: Its `X_train.json`, or None.
+    """
+
+    name: str
+    file: File
+    train: File | None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The files of a published directory, in the order of their names.
+
+    Attributes:
+        directory: The directory.
+        subsets: Instructions; there is one at least.
+        stores: Pictures. All of them together are one space of ids.
+        unreadable: Files that seem to hold pictures and cannot be read, and why.
+        passed_over: Files whose names fit and that are not read, and why.
+    """
+
+    directory: Path
+    subsets: tuple[Subset, ...]
+    stores: tuple[Store, ...]
+    unreadable: tuple[tuple[str, str], ...]
+    passed_over: tuple[tuple[str, str], ...]
+
+
+def is_release(directory: Path) -> bool:
+    """Tell whether a directory is of the published form: instructions, and no manifest of ours."""
+    if (directory / "manifest.json").exists():
+        return False
+    return any(file.name.endswith(INSTRUCTIONS) for file in _files(directory, []))
+
+
+def find_release(directory: Path) -> Release:
+    """Find the files of a release, in subdirectories too; a link that leads out is not followed.
+
+    Raises:
+        SourceError: there are no instructions.
+    """
+    passed_over: list[tuple[str, str]] = []
+    files = {file.name: file for file in _files(directory, passed_over)}
+    subsets = [
+        Subset(
+            name.rpartition("/")[2].removesuffix(INSTRUCTIONS),
+            file,
+            files.get(name.removesuffix(INSTRUCTIONS) + TRAIN),
+        )
+        for name, file in files.items()
+        if name.endswith(INSTRUCTIONS)
+    ]
+    if not subsets:
+        raise SourceError(
+            f"{str(directory)!r} holds no published instructions: expected X{INSTRUCTIONS}, with "
+            "the pictures in X.parquet or X.json beside it"
+        )
+    stores: list[Store] = []
+    unreadable: list[tuple[str, str]] = []
+    for name, file in files.items():
+        if name.endswith((INSTRUCTIONS, TRAIN)):
+            continue
+        try:
+            store = open_store(name, file.path)
+        except SourceError as error:
+            unreadable.append((name, str(error)))
+            continue
+        if store:
+            stores.append(store)
+        else:
+            passed_over.append((name, "holds no pictures as base64"))
+    # The loader of today reads Parquet: where pictures are there in both, those come first.
+    stores.sort(key=lambda store: (store.form != "parquet", store.name))
+    return Release(
+        directory, tuple(subsets), tuple(stores), tuple(unreadable), tuple(sorted(passed_over))
+    )
+
+
+def _files(directory: Path, passed_over: list[tuple[str, str]]) -> Iterator[File]:
+    """List the JSON and Parquet files below a directory, in order; hidden ones are the host's."""
+    root = os.path.realpath(directory)
+    for folder, below, names in os.walk(directory):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        for name in sorted(names):
+            if name.startswith(".") or not name.endswith((".json", ".parquet")):
+                continue
+            path = Path(folder, name)
+            shown = path.relative_to(directory).as_posix()
+            if not Path(os.path.realpath(path)).is_relative_to(root):
+                passed_over.append((shown, "is a link that leads out of the directory"))
+            elif not path.is_file():
+                passed_over.append((shown, "is not a regular file"))
+            else:
+                yield File(shown, path)

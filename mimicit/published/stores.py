@@ -1,0 +1,189 @@
+"""The pictures of a release: base64 in Parquet, or in JSON."""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mimicit.columns import column
+from mimicit.errors import SourceError
+from mimicit.images import UnusablePicture
+from mimicit.published import json_files
+
+BATCH_ROWS = 16
+"""Pictures of a Parquet file that are read at a time."""
+
+ID_ROWS = 65536
+
+_KEYS = ("__index_level_0__", "__null_dask_index__", "id", "image_id", "index")
+"""What the column of the ids is called where no pandas says which it is."""
+
+_TEXT_LENGTH = 100
+"""Characters from which on a text may be a picture."""
+
+_ALPHABET = str.maketrans("-_", "+/")
+
+
+class Stored(NamedTuple):
+    """A picture as a store has it: its place in the store, its id, and what should be base64."""
+
+    place: int
+    id: str
+    text: object
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A file of pictures.
+
+    Attributes:
+        name: Its path below the release.
+        path: The file.
+        form: What it is written in.
+        key: Of Parquet the column of the ids; of JSON the key whose value has them, or "".
+        indexed: Whether pandas finds the ids in its index, as the original's loader needs it.
+    """
+
+    name: str
+    path: Path
+    form: Literal["parquet", "json"]
+    key: str
+    indexed: bool = True
+
+    def ids(self) -> Iterator[pa.Array]:
+        """Read all ids, in order, as arrays of strings.
+
+        Raises:
+            SourceError: the file is damaged.
+        """
+        if self.form == "parquet":
+            for batch in self._batches(ID_ROWS, [self.key]):
+                yield _texts(batch.column(0))
+            return
+        names: list[str] = []
+        for name, _ in json_files.items(self.path, self.name, self.key):
+            names.append(name)
+            if len(names) == ID_ROWS:
+                yield column(names, pa.string())
+                names = []
+        yield column(names, pa.string())
+
+    def pictures(self, wanted: Callable[[int], bool]) -> Iterator[Stored]:
+        """Read the pictures at some places, in order; memory holds a few.
+
+        Raises:
+            SourceError: the file is damaged.
+        """
+        if self.form == "json":
+            for place, (name, value) in enumerate(json_files.items(self.path, self.name, self.key)):
+                if wanted(place):
+                    yield Stored(place, name, value)
+            return
+        first = 0
+        for batch in self._batches(BATCH_ROWS, [self.key, "base64"]):
+            places = range(first, first + batch.num_rows)
+            first += batch.num_rows
+            some = [place for place in places if wanted(place)]
+            names = _texts(batch.column(self.key))
+            for place in some:
+                row = place - places.start
+                yield Stored(place, names[row].as_py(), batch.column("base64")[row].as_py())
+
+    def _batches(self, rows: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        try:
+            # Page by page: pandas writes all rows as one group, and Arrow would read it whole.
+            with pq.ParquetFile(self.path, pre_buffer=False, buffer_size=2**20) as parquet:
+                yield from parquet.iter_batches(rows, columns=columns)
+        except (OSError, pa.ArrowException, ValueError) as error:
+            what = " ".join(str(error).split())[:200]
+            raise SourceError(f"{self.name!r} is damaged: {what}") from error
+
+
+def _texts(ids: pa.Array) -> pa.Array:
+    """Give ids as strings: pandas may have numbers in its index; what is null is "".
+
+    Raises:
+        ValueError: they are neither.
+    """
+    try:
+        found = ids.cast(pa.string())
+        found.validate(full=True)
+    except pa.ArrowException as error:
+        raise ValueError(f"its ids are no text: {error}") from error
+    return pc.fill_null(found, "") if found.null_count else found
+
+
+def open_store(name: str, path: Path) -> Store | None:
+    """Look whether a file holds pictures; None where it holds something else.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    return _open_parquet(name, path) if name.endswith(".parquet") else _open_json(name, path)
+
+
+def _open_parquet(name: str, path: Path) -> Store | None:
+    try:
+        schema = pq.read_schema(path)
+    except (OSError, pa.ArrowException, ValueError) as error:
+        what = " ".join(str(error).split())[:200]
+        raise SourceError(f"{name!r} is no Parquet file that can be read: {what}") from error
+    if "base64" not in schema.names:
+        return None
+    index = [each for each in _index(schema) if each in schema.names]
+    others = [each for each in schema.names if each != "base64"]
+    keys = [*index, *(key for key in _KEYS if key in others), *others]
+    if not keys:
+        raise SourceError(f"{name!r} has a column 'base64', and none with the ids of its pictures")
+    if schema.names.count(keys[0]) > 1 or schema.names.count("base64") > 1:
+        raise SourceError(f"{name!r} has a column twice")
+    return Store(name, path, "parquet", keys[0], indexed=bool(index))
+
+
+def _index(schema: pa.Schema) -> list[str]:
+    """Read which columns are pandas' index.
+
+    Format: https://pandas.pydata.org/docs/development/developer.html
+    """
+    try:
+        said = json.loads((schema.metadata or {})[b"pandas"])["index_columns"]
+        return [each for each in said if isinstance(each, str)]
+    except (KeyError, ValueError, TypeError, RecursionError):
+        return []
+
+
+def _open_json(name: str, path: Path) -> Store | None:
+    key, value = json_files.head(path, name)
+    if key == "base64" and value == "start_map":  # a table by columns
+        return Store(name, path, "json", "base64")
+    if not key or ("_IMG_" not in key and len(value) < _TEXT_LENGTH):
+        return None
+    return Store(name, path, "json", "")
+
+
+def decoded(text: Any) -> bytes:
+    """Decode what a store has of a picture: base64 of either alphabet, also the one item of a list.
+
+    Raises:
+        UnusablePicture: `empty-file` or `not-base64`.
+    """
+    if isinstance(text, list) and len(text) == 1:
+        text = text[0]
+    if text is None or text in ("", b""):
+        raise UnusablePicture("empty-file", "the store has the id, and no picture")
+    if isinstance(text, bytes):
+        text = text.decode("latin-1")
+    if not isinstance(text, str):
+        raise UnusablePicture("not-base64", f"a {type(text).__name__} where base64 should be")
+    try:
+        plain = "".join(text.split()).translate(_ALPHABET)
+        return base64.b64decode(plain, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise UnusablePicture("not-base64", f"{text[:20]!r}…: {error}") from error
