@@ -86,7 +86,7 @@ REASONS = {
         "unclear-order": "a story in which two photographs have one place",
         "uneven-lists": "lists that should be of one length and are not",
         "unknown-category": "an object of a category that is not listed",
-        "unknown-context": "an in-context example that is not there, the row itself, or named twice",
+        "unknown-context": "an in-context example that is not there, is the row itself, or repeats",
         "unknown-query": "a query of a training file that is no instruction",
         "unknown-image": "an annotation of a picture that is not listed",
         "unknown-speaker": "a message of neither a person nor a model",
