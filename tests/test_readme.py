@@ -29,6 +29,7 @@ PAGES = [
     "docs/bring_your_own.md",
     "docs/ci.md",
     "docs/datasets.md",
+    "docs/exporting.md",
     "docs/linking.md",
     "docs/media.md",
     "docs/teachers.md",
