@@ -154,8 +154,8 @@ _FORM: Mapping[Context, tuple[str, ...]] = {
 
 def _factory(first: str, held_out: list[str], context: Context) -> Iterator[str]:
     yield "## LLaMA-Factory\n"
-    yield "`dataset_info.json` names the files. In the trainer's YAML file, `media_dir` is left out,"
-    yield "and `cutoff_len` has to be large enough for the pictures of a row:\n"
+    yield "`dataset_info.json` names the files. In the trainer's YAML, leave `media_dir` out and"
+    yield "make `cutoff_len` large enough for the pictures of a row:\n"
     yield "```yaml"
     yield "dataset_dir: DIR"
     yield f"dataset: {first}"
