@@ -309,6 +309,15 @@ def test_a_tokenizer_that_pads_or_cuts_is_refused() -> None:
             Encoder(made)
 
 
+def test_a_tokenizer_that_begins_to_pad_later_is_refused_too() -> None:
+    made = tokenizer.__wrapped__()
+    encode = Encoder(made)
+    for side in ("left", "right"):
+        made.enable_padding(length=64, direction=side)
+        with pytest.raises(UsageError, match=r"'T_INS_1': .* Turn off its padding"):
+            encode(example_set(shown(1)))
+
+
 def test_a_tokenizer_that_would_cut_the_whole_text_otherwise_than_its_parts_is_refused() -> None:
     made = llama()  # puts a mark before a text; tokens that are not special are looked for later
     made.add_tokens(list(SPECIAL))
