@@ -27,7 +27,7 @@ from mimicit.errors import SourceError
 from mimicit.exporters import _tar_shards, export
 from mimicit.exporters._tar_shards import TarShards
 from mimicit.exporters.form import Context
-from mimicit.exporters.pictures import Pictures
+from mimicit.exporters.pictures import EncodedOnce, Exported, Pictures
 from mimicit.exporters.webdataset import Sample, SampleWriter, key_of
 from mimicit.pipeline import build
 
@@ -303,6 +303,30 @@ def test_its_pictures_decode_in_webdataset(mixed: Path, tmp_path: Path) -> None:
     assert seen == {"jpg", "png", "webp"}
 
 
+class CountedReads(Pictures):
+    """Pictures that count how often each is read."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.reads = Counter[str]()
+
+    def read(self, image_id: str) -> Exported:
+        self.reads[image_id] += 1
+        return super().read(image_id)
+
+
+def test_a_picture_that_has_to_change_is_encoded_once(own_data: Path, tmp_path: Path) -> None:
+    images = mimicit.load(own_data).images
+    pictures = CountedReads(images, 32)
+    once = EncodedOnce(pictures, tmp_path)
+    names = [*images, *reversed([*images]), *images]
+    assert [once.read(name) for name in names] == [Pictures(images, 32).read(n) for n in names]
+    once.close()
+    assert pictures.changed
+    assert {pictures.reads[name] for name in pictures.changed} == {1}
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_picture_that_has_to_change_is_the_same_in_every_sample(
     own_data: Path, tmp_path: Path
 ) -> None:
@@ -354,7 +378,7 @@ def test_the_systems_own_tar_lists_it(mixed: Path, tmp_path: Path) -> None:
 def test_a_picture_that_is_not_there_is_named_and_no_file_stays_open(
     sample: Path, tmp_path: Path
 ) -> None:
-    written = SampleWriter(tmp_path, Pictures(Dataset(sample).images))
+    written = SampleWriter(tmp_path, Pictures(Dataset(sample).images).read)
     name = next(iter(Dataset(sample).images))
     for names in ([name], ["LA_IMG_lost"]):
         content: dict[str, Any] = {"image_ids": names, "files": []}

@@ -6,6 +6,7 @@ would look wrong that way is encoded anew; all others leave byte for byte as the
 
 import hashlib
 import io
+import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -72,6 +73,44 @@ class Pictures:
         if found.changed:
             self.changed.add(image_id)
         return found
+
+
+class EncodedOnce:
+    """Reads pictures that are shown again and again, and encodes none of them twice.
+
+    What was encoded waits in a file without a name, which is gone when this is closed or the
+    process ends; memory holds the ids of these pictures.
+
+    Args:
+        pictures: Where they come from.
+        folder: A directory on a disk with room for those that change.
+    """
+
+    def __init__(self, pictures: Pictures, folder: Path) -> None:
+        self._pictures = pictures
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # `close` does
+        self._places: dict[str, tuple[str, int, int]] = {}
+
+    def read(self, image_id: str) -> Exported:
+        """Read one.
+
+        Raises:
+            SourceError: it is not in the dataset, or damaged.
+        """
+        if image_id in self._places:
+            suffix, start, length = self._places[image_id]
+            self._file.seek(start)
+            return Exported(self._file.read(length), suffix, changed=True)
+        made = self._pictures.read(image_id)
+        if made.changed:
+            start = self._file.seek(0, io.SEEK_END)
+            self._file.write(made.data)
+            self._places[image_id] = made.suffix, start, len(made.data)
+        return made
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
 
 
 def for_trainers(data: bytes, max_side: int = 0) -> Exported:

@@ -10,7 +10,7 @@ has every picture that it shows.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
 from pathlib import Path
@@ -25,7 +25,7 @@ from mimicit.dataset import Dataset
 from mimicit.example_sets import ROWS, ExampleSet, Shown, example_sets
 from mimicit.exporters._tar_shards import TarShard, TarShards
 from mimicit.exporters.form import Context, Format, How, Told
-from mimicit.exporters.pictures import Pictures
+from mimicit.exporters.pictures import EncodedOnce, Exported, Pictures
 from mimicit.names import escape_id
 from mimicit.progress import Counted
 from mimicit.schema import SPLITS
@@ -58,7 +58,8 @@ class Sample:
 def write(dataset: Dataset, out: Path, how: How) -> Told:
     """Write the shards of every split, and an index of them.
 
-    Memory holds the table of instructions as Arrow has it, a number for each, and one sample.
+    Memory holds the table of instructions as Arrow has it, a number for each, the ids of pictures
+    that change, and one sample.
 
     Raises:
         SourceError: a picture is damaged or not there.
@@ -72,13 +73,15 @@ def write(dataset: Dataset, out: Path, how: How) -> Told:
         groups = same_pictures(table)
         samples = Counted(_of_groups(table, groups), int(groups.max(initial=-1)) + 1)
         contexts = 0
-    written = SampleWriter(out, pictures)
+    once = EncodedOnce(pictures, out)
+    written = SampleWriter(out, once.read)
     try:
         for sample in how.track(samples, "write", "samples"):
             written.write(sample)
         shards = written.finish()
     finally:
         written.close()
+        once.close()
     for split, found in shards.items():
         _write_index(out, split, found)
     return Told(
@@ -166,7 +169,7 @@ class SampleWriter:
 
     Args:
         folder: Where they go.
-        pictures: Where pictures come from.
+        read: Reads a picture by its id.
 
     Attributes:
         asked: Instructions that were written.
@@ -174,10 +177,10 @@ class SampleWriter:
         files: What these are called in their samples, such as `0.jpg`.
     """
 
-    def __init__(self, folder: Path, pictures: Pictures) -> None:
+    def __init__(self, folder: Path, read: Callable[[str], Exported]) -> None:
         self.asked = self.stored = 0
         self.files: set[str] = set()
-        self._folder, self._pictures = folder, pictures
+        self._folder, self._read = folder, read
         self._shards: dict[str, TarShards] = {}
 
     def write(self, sample: Sample) -> None:
@@ -190,7 +193,7 @@ class SampleWriter:
         stored: list[tuple[str, bytes]] = []
         for image_id in chain.from_iterable(part["image_ids"] for part in sample.shows):
             if image_id not in names:
-                found = self._pictures.read(image_id)
+                found = self._read(image_id)
                 names[image_id] = f"{len(names)}.{found.suffix}"
                 stored.append((names[image_id], found.data))
         for part in sample.shows:
