@@ -54,7 +54,8 @@ def way(made: Export) -> Context:
 
 
 def lines(path: Path) -> list[Row]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
 
 
 def rows(made: Export) -> Iterator[tuple[str, Row]]:
