@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import KEY, Coco
+from published import sample_release
 
 import mimicit
 from mimicit import prices
@@ -29,6 +30,7 @@ PAGES = [
     "docs/bring_your_own.md",
     "docs/ci.md",
     "docs/datasets.md",
+    "docs/importing.md",
     "docs/exporting.md",
     "docs/linking.md",
     "docs/media.md",
@@ -56,6 +58,7 @@ def workplace(coco: Coco, sample: Path, tmp_path: Path) -> Path:
     shutil.copy(coco.root / "annotations" / "captions_tiny.json", tmp_path / "captions.json")
     shutil.copytree(sample, tmp_path / "out" / "coco")
     shutil.copytree(sample, tmp_path / "my-dataset")
+    sample_release(tmp_path / "mimic-it")
     Journal(tmp_path / ".mimicit" / "journal.db").close()
     (tmp_path / "clips").mkdir()
     clips.make(tmp_path / "clips" / "variable.mp4")

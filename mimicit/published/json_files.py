@@ -23,6 +23,8 @@ _ESCAPES = re.compile(
 )
 """Escapes one after the other: a pair of halves of a surrogate pair, one half, any other."""
 
+_FIRST_HALF = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}")
+
 _LONGEST = 12
 """Bytes of the longest of them."""
 
@@ -54,10 +56,15 @@ class _Whole:
 
     @staticmethod
     def _end(data: bytes) -> int:
-        """Find the place up to which no escape is cut in two."""
+        """Find the place up to which no escape, and no pair of them, is cut in two."""
         at = data.find(b"\\", max(0, len(data) - _LONGEST))
-        while at > 0 and data[at - 1 : at] == b"\\":
-            at -= 1
+        while at > 0:
+            if data[at - 1 : at] == b"\\":
+                at -= 1  # what a row of these escapes is to be counted from its first
+            elif _FIRST_HALF.fullmatch(data, max(0, at - 6), at):
+                at -= 6
+            else:
+                break
         return len(data) if at < 0 else at
 
 
