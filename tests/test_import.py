@@ -3,8 +3,9 @@
 import base64
 import contextlib
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +24,8 @@ from mimicit.published.mending import candidates
 from mimicit.published.release import find_release
 from mimicit.published.rows import windows
 from mimicit.validate import find_problems
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -433,3 +436,31 @@ def test_what_is_there_already_is_not_replaced(release: Published, tmp_path: Pat
     with pytest.raises(UsageError, match="left alone"):
         import_otter(release.root, release.root)
     assert contents(release.root) == before
+
+
+@pytest.mark.parametrize("name", ["X_instructions.json", "X.json"])
+def test_a_file_that_changes_meanwhile_is_not_taken_for_what_it_was(
+    release: Published, name: str
+) -> None:
+    release.json("X", "X_IMG_1").instructions("X", {"X_INS_1": row(["X_IMG_1"])})
+    path = release.root / name
+
+    def change(items: Iterable[T], what: str, _unit: str) -> Iterator[T]:
+        if what == "read":
+            path.write_text(path.read_text().replace("X_INS_1", "X_INS_2"))
+            release.json("X", "X_IMG_2", "X_IMG_1")
+        return iter(items)
+
+    with pytest.raises(SourceError, match=f"'{name}' changed while it was read"):
+        import_otter(release.root, release.root.parent / "out", track=change)
+
+
+def test_pandas_may_have_numbers_in_its_index_and_columns_of_other_types(
+    release: Published,
+) -> None:
+    data = {"base64": pa.array([text_of(picture(1)).encode(), None]), "number": [7, None]}
+    pq.write_table(pa.table(data), release.root / "X.parquet")
+    release.instructions("X", {"X_INS_1": row(["7"]), "X_INS_2": row([""])})
+    made, rows = bring_in(release)
+    assert rows["X_INS_1"]["image_ids"] == ["OTTER_IMG_7"]
+    assert turned_away(made) == {"": "empty-file", "X_INS_2": "picture-turned-away"}

@@ -135,7 +135,7 @@ def test_ids_that_stand_twice_are_named(release: Published) -> None:
     (release.root / "X.json").write_text(f'{{"X_IMG_1": "{text}", "X_IMG_1": "{text}"}}')
     one, other = row(["X_IMG_1"]), row(["X_IMG_1"], question="And now?")
     release.instructions("A", {"X_INS_1": one, "X_INS_2": one})
-    release.instructions("B", {"X_INS_1": one, "X_INS_2": other})
+    release.instructions("B", {"X_INS_1": row(["X_IMG_1"], ["X_INS_2"]), "X_INS_2": other})
     found = said(release)
     assert ("X.json", 1, "X_IMG_1") in [each[:3] for each in found]
     # What is said word for word once more, as where each file is complete in itself, is no harm.

@@ -5,6 +5,7 @@ store has, in-context examples that are not there, ids that stand twice, texts t
 published, pictures that do not decode.
 """
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,8 +107,9 @@ def _of_pictures(pictures: Pictures, decode: Decode) -> Iterator[Problem]:
     again = {int(pictures.first[number]) for number in pictures.repeated()}
     digests: dict[int, tuple[str, str]] = {}
     with Decoders() as decoders:
-        for store, start in zip(pictures.stores, pictures.starts, strict=False):
-            some = store.pictures(chosen[start:].__getitem__)
+        bounds = itertools.pairwise(pictures.starts)
+        for store, (start, end) in zip(pictures.stores, bounds, strict=True):
+            some = store.pictures(chosen[start:end])
             try:
                 for picture, problem, digest in decoders.each(some, _examined):
                     if problem:

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -256,11 +257,12 @@ class _Import:
         self, decoders: Decoders, wanted: np.ndarray
     ) -> Iterator[tuple[int, Store, Stored, bytes, ImageInfo]]:
         pictures = self._pictures
-        for store, start in zip(pictures.stores, pictures.starts, strict=False):
-            some = store.pictures(wanted[start:].__getitem__)
+        bounds = itertools.pairwise(pictures.starts)
+        for store, (start, end) in zip(pictures.stores, bounds, strict=True):
+            some = store.pictures(wanted[start:end])
             for picture, data, info in decoders.each(some, _examine):
                 number = start + picture.place
-                if number >= len(wanted) or pictures.name(number) != picture.id:
+                if pictures.name(number) != picture.id:
                     raise SourceError(f"{store.name!r} changed while it was read")
                 yield number, store, picture, data, info
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mimicit.checks import text_problem
+from mimicit.errors import SourceError
 from mimicit.published.instructions import Instructions, faults_in_words, faulty
 from mimicit.published.mending import MISTAKES
 from mimicit.published.pictures import Found, Pictures, each_once
@@ -66,8 +67,14 @@ def judge(
         pictures: All pictures.
         used: Whether the examples are those that are used: what was trained with, where that is
             known. Otherwise they are its `rel_ins_ids`.
+
+    Raises:
+        SourceError: the file is not the one whose ids were read.
     """
     own = np.array([start + record.place for record in window.records], np.int64)
+    for record, number in ((window.records[0], own[0]), (window.records[-1], own[-1])):
+        if number >= len(instructions) or instructions.name(int(number)) != record.id:
+            raise SourceError(f"{window.subset.file.name!r} changed while it was read")
     findings = [*_of_records(window, own, instructions)]
     images, wrong = _images(window, pictures)
     contexts, faults = _contexts(window, own, instructions, used=used)

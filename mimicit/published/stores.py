@@ -3,11 +3,12 @@
 import base64
 import binascii
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -75,26 +76,41 @@ class Store:
                 names = []
         yield column(names, pa.string())
 
-    def pictures(self, wanted: Callable[[int], bool]) -> Iterator[Stored]:
+    def pictures(self, wanted: np.ndarray) -> Iterator[Stored]:
         """Read the pictures at some places, in order; memory holds a few.
 
+        Args:
+            wanted: Whether the picture at each place is read.
+
         Raises:
-            SourceError: the file is damaged.
+            SourceError: the file is damaged, or has not as many pictures as that any more.
         """
-        if self.form == "json":
-            for place, (name, value) in enumerate(json_files.items(self.path, self.name, self.key)):
-                if wanted(place):
-                    yield Stored(place, name, value)
-            return
+        count = 0
+        every = self._in_json() if self.form == "json" else self._in_parquet(wanted)
+        for count, picture in enumerate(every, 1):
+            if count > len(wanted):
+                break
+            if wanted[picture.place]:
+                yield picture
+        if count != len(wanted):
+            raise SourceError(f"{self.name!r} changed while it was read")
+
+    def _in_json(self) -> Iterator[Stored]:
+        items = json_files.items(self.path, self.name, self.key)
+        for place, (name, value) in enumerate(items):
+            yield Stored(place, name, value)
+
+    def _in_parquet(self, wanted: np.ndarray) -> Iterator[Stored]:
+        """Give every picture, without its text where it is not wanted."""
         first = 0
         for batch in self._batches(BATCH_ROWS, [self.key, "base64"]):
-            places = range(first, first + batch.num_rows)
+            names, texts = _texts(batch.column(self.key)), batch.column("base64")
+            some = wanted[first : first + batch.num_rows].tolist()
+            some += [False] * (batch.num_rows - len(some))
+            for row, is_wanted in enumerate(some):
+                text = texts[row].as_py() if is_wanted else None
+                yield Stored(first + row, names[row].as_py(), text)
             first += batch.num_rows
-            some = [place for place in places if wanted(place)]
-            names = _texts(batch.column(self.key))
-            for place in some:
-                row = place - places.start
-                yield Stored(place, names[row].as_py(), batch.column("base64")[row].as_py())
 
     def _batches(self, rows: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
         try:
