@@ -414,7 +414,8 @@ def test_no_link_is_followed_out_of_the_directory(release: Published, tmp_path: 
     Published(tmp_path / "elsewhere").json("X", "X_IMG_1")
     release.instructions("X", {"X_INS_1": row(["X_IMG_1"])})
     (release.root / "X.json").symlink_to(tmp_path / "elsewhere" / "X.json")
-    with pytest.raises(SourceError, match="unknown-image"):
+    said = r"holds no pictures.*'X.json' is a link that leads out of the directory"
+    with pytest.raises(SourceError, match=said):
         import_otter(release.root, tmp_path / "out")
     texts = [problem.text for problem in find_problems(release.root)]
     assert "is a link that leads out of the directory" in texts
@@ -426,6 +427,12 @@ def test_a_directory_that_holds_none_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match="holds no published instructions"):
         import_otter(tmp_path / "empty", tmp_path / "out")
+    (tmp_path / "empty" / "X_instructions.json").write_text('{"data": {}}')
+    with pytest.raises(SourceError, match="holds no pictures"):
+        import_otter(tmp_path / "empty", tmp_path / "out")
+    assert [problem.text for problem in find_problems(tmp_path / "empty")] == [
+        "has no instructions"
+    ]
     with pytest.raises(UsageError, match="ISO 639"):
         import_otter(tmp_path / "empty", tmp_path / "out", language="English")
 

@@ -44,6 +44,8 @@ def release_problems(directory: Path, decode: Decode = "all") -> Iterator[Proble
     instructions = Instructions(release, silent, strict=False)
     for name, what in (*pictures.problems, *instructions.problems):
         yield Problem(name, what)
+    if not len(instructions):
+        yield Problem(release.subsets[0].file.name, "has no instructions")
     yield from _of_stores(pictures)
     yield from _of_rows(release, instructions, pictures)
     for fault in instructions.faults:

@@ -26,7 +26,7 @@ from mimicit.names import published_path
 from mimicit.progress import Counted, Track, silent
 from mimicit.published.instructions import Instructions
 from mimicit.published.pictures import Pictures
-from mimicit.published.release import Release, find_release
+from mimicit.published.release import Release, find_release, refuse_without_pictures
 from mimicit.published.stores import Store, Stored, decoded
 from mimicit.schema import ImageBytes, ImageInfo, ImageRow, Rejection, SourceRef
 from mimicit.validate import validate
@@ -111,8 +111,7 @@ def import_otter(  # noqa: PLR0913  # the public call, by keyword
     if not source.is_dir():
         raise SourceError(f"no directory {str(directory)!r}")
     release = find_release(source)
-    if release.unreadable:
-        raise SourceError(release.unreadable[0][1])
+    refuse_without_pictures(release)
     given = Given(SOURCE, language, licence, teacher)
     with replacing(Path(out)) as target, _Import(target, given, track) as run:
         made = run.read(release, repair=repair)

@@ -1,7 +1,7 @@
 """Which files of a directory are a published MIMIC-IT release, and which are passed over."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +81,7 @@ def find_release(directory: Path) -> Release:
     if not subsets:
         raise SourceError(
             f"{str(directory)!r} holds no published instructions: expected X{INSTRUCTIONS}, with "
-            "the pictures in X.parquet or X.json beside it"
+            f"the pictures in X.parquet or X.json beside it{_not_read(passed_over)}"
         )
     stores: list[Store] = []
     unreadable: list[tuple[str, str]] = []
@@ -102,6 +102,29 @@ def find_release(directory: Path) -> Release:
     return Release(
         directory, tuple(subsets), tuple(stores), tuple(unreadable), tuple(sorted(passed_over))
     )
+
+
+def refuse_without_pictures(release: Release) -> None:
+    """Refuse a release of which nothing can come.
+
+    Raises:
+        SourceError: a file that seems to hold pictures cannot be read, or none holds any.
+    """
+    if release.unreadable:
+        raise SourceError(release.unreadable[0][1])
+    if not release.stores:
+        raise SourceError(
+            f"{str(release.directory)!r} holds no pictures: expected X.parquet with a column "
+            f"`base64`, or X.json with base64 by id{_not_read(release.passed_over)}"
+        )
+
+
+def _not_read(passed_over: Sequence[tuple[str, str]]) -> str:
+    """Say which file was passed over, where that may be why something is not there."""
+    if not passed_over:
+        return ""
+    name, why = passed_over[0]
+    return f"; {len(passed_over):,} were not read, the first: {name!r} {why}"
 
 
 def _files(directory: Path, passed_over: list[tuple[str, str]]) -> Iterator[File]:
