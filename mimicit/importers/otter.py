@@ -1,10 +1,8 @@
 """A published MIMIC-IT directory as a dataset: what `mimicit import otter` does."""
 
-import hashlib
 import importlib.metadata
-import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,29 +12,22 @@ import numpy as np
 from mimicit import __version__
 from mimicit.card import Tally, write_card
 from mimicit.config import BuildConfig, SourceConfig
-from mimicit.decoding import Decoder, Decoders
 from mimicit.directory import replacing
 from mimicit.errors import SourceError, UsageError
-from mimicit.images import UnusablePicture
 from mimicit.importers.gathering import Gathered, gather
 from mimicit.importers.shelf import Shelf, lists
-from mimicit.importers.spelling import Once, image_id
+from mimicit.importers.storing import store_pictures
 from mimicit.importers.writing import Given, RowWriter
-from mimicit.names import published_path
-from mimicit.progress import Counted, Track, silent
+from mimicit.progress import Track, silent
 from mimicit.published.instructions import Instructions
 from mimicit.published.pictures import Pictures
 from mimicit.published.release import Release, find_release, refuse_without_pictures
-from mimicit.published.stores import Store, Stored, decoded
-from mimicit.schema import ImageBytes, ImageInfo, ImageRow, Rejection, SourceRef
+from mimicit.schema import Rejection
 from mimicit.validate import validate
 from mimicit.writer import FileEntry, TableWriter, describe, write_manifest
 
 SOURCE = "otter"
 """Name of the source in the rows of what was imported."""
-
-ENDINGS = {"JPEG": "jpg", "TIFF": "tif", "JPEG2000": "jp2"}
-"""How the names of files end, where not as their format is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +159,7 @@ class _Import:
         self._rejected.write(Rejection(scene_id="", source=self._given.source, **row))
 
     def read(self, release: Release, *, repair: bool) -> Gathered:
-        """Read everything, and write the pictures.
+        """Read everything but the pictures.
 
         Raises:
             SourceError: a file is damaged.
@@ -197,7 +188,15 @@ class _Import:
         for _, batch in self._shelf.batches():
             wanted[lists(batch.column("images"))[0]] = True
         self._unused = len(wanted) - int(wanted.sum())
-        good = self._store(wanted)
+        good = store_pictures(
+            self._pictures,
+            wanted,
+            self._images,
+            self.reject,
+            self.tally,
+            self._given.licence,
+            self._track,
+        )
         usable = np.zeros(len(self._shelf), bool)
         for start, batch in self._shelf.batches():
             images, counts = lists(batch.column("images"))
@@ -226,45 +225,6 @@ class _Import:
         text += f"\nthe first: {self._first}" if self._first else ""
         return text + (f"\n--repair would keep {made.mendable:,} of them" if made.mendable else "")
 
-    def _store(self, wanted: np.ndarray) -> np.ndarray:
-        """Write the pictures that are wanted; tell which of all were good."""
-        good = np.zeros(len(wanted), bool)
-        digests: set[bytes] = set()
-        once = Once()
-        with Decoders() as decoders:
-            every = self._examined(decoders, wanted)
-            total = int(wanted.sum())
-            for number, store, picture, data, info in self._track(
-                Counted(every, total), "pictures", "pictures"
-            ):
-                name = image_id(picture.id)
-                if not info.problem and once.is_taken(name):
-                    detail = f"{picture.id!r} is spelled like the id of another picture"
-                    self.reject("media", "image-id-conflict", picture.id, detail)
-                elif info.problem:
-                    self.reject("media", info.problem, picture.id, f"{store.name}: {info.detail}")
-                else:
-                    good[number] = True
-                    self._images.write(_row(name, store, data, info, self._given.licence))
-                    self.tally.licences[self._given.licence] += 1
-                    digest = bytes.fromhex(info.sha256)
-                    self.tally.equal_pictures += digest in digests
-                    digests.add(digest)
-        return good
-
-    def _examined(
-        self, decoders: Decoders, wanted: np.ndarray
-    ) -> Iterator[tuple[int, Store, Stored, bytes, ImageInfo]]:
-        pictures = self._pictures
-        bounds = itertools.pairwise(pictures.starts)
-        for store, (start, end) in zip(pictures.stores, bounds, strict=True):
-            some = store.pictures(wanted[start:end])
-            for picture, data, info in decoders.each(some, _examine):
-                number = start + picture.place
-                if pictures.name(number) != picture.id:
-                    raise SourceError(f"{store.name!r} changed while it was read")
-                yield number, store, picture, data, info
-
     def summary(self, out: Path, release: Release, made: Gathered) -> Imported:
         """Sum up what came of it."""
         tally = self.tally
@@ -282,35 +242,6 @@ class _Import:
             rejected=dict(sorted(tally.rejected.items())),
             passed_over=release.passed_over,
         )
-
-
-def _examine(decoder: Decoder, picture: Stored) -> tuple[Stored, bytes, ImageInfo]:
-    """Decode what a store has of a picture, and judge it, in a child process."""
-    try:
-        data = decoded(picture.text)
-    except UnusablePicture as error:
-        info = ImageInfo(picture.id, problem=error.reason, detail=error.detail)
-        return picture._replace(text=None), b"", info
-    return picture._replace(text=None), data, decoder.examine(picture.id, data)
-
-
-def _row(name: str, store: Store, data: bytes, info: ImageInfo, licence: str) -> ImageRow:
-    ending = ENDINGS.get(info.format, info.format.lower())
-    origin = SourceRef(
-        path=published_path(store.name), sha256=hashlib.sha256(data).hexdigest(), notes=[]
-    )
-    return ImageRow(
-        image_id=name,
-        image=ImageBytes(bytes=data, path=f"{name}.{ending}"),
-        sha256=info.sha256,
-        phash=info.phash,
-        width=info.width,
-        height=info.height,
-        format=info.format,
-        source_ref=origin,
-        licence=licence,
-        descriptor=info.descriptor,
-    )
 
 
 def _describe(
