@@ -11,6 +11,10 @@ from mimicit.published.release import File, Subset
 WINDOW_ROWS = 50_000
 """Records whose ids are looked up at once, since one look-up costs as much as many."""
 
+WINDOW_IDS = 1_000_000
+WINDOW_CHARACTERS = 64 * 2**20
+"""What such records have at most: ids of pictures and examples, and letters of text."""
+
 
 class Record(NamedTuple):
     """An instruction as a file has it.
@@ -44,8 +48,8 @@ class Window:
     records: list[Record]
 
 
-def windows(subset: Subset, size: int = WINDOW_ROWS) -> Iterator[Window]:
-    """Read a file's records, so many at a time.
+def windows(subset: Subset) -> Iterator[Window]:
+    """Read a file's records, many at a time.
 
     Raises:
         SourceError: it cannot be read, is damaged, or not of this form. What came before the damage
@@ -53,13 +57,18 @@ def windows(subset: Subset, size: int = WINDOW_ROWS) -> Iterator[Window]:
     """
     json_files.refuse_without(subset.file.path, subset.file.name, "data")
     gathered: list[Record] = []
+    ids = characters = 0
     try:
         items = json_files.items(subset.file.path, subset.file.name, "data")
         for place, (name, value) in enumerate(items):
-            gathered.append(_record(place, name, value))
-            if len(gathered) == size:
+            record = _record(place, name, value)
+            gathered.append(record)
+            ids += len(record.image_ids) + len(record.rel_ins_ids)
+            characters += len(record.instruction) + len(record.answer)
+            full = len(gathered) == WINDOW_ROWS or ids >= WINDOW_IDS
+            if full or characters >= WINDOW_CHARACTERS:
                 yield Window(subset, gathered)
-                gathered = []
+                gathered, ids, characters = [], 0, 0
     except SourceError:
         if gathered:
             yield Window(subset, gathered)
