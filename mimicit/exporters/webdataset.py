@@ -71,7 +71,7 @@ def write(dataset: Dataset, out: Path, how: How) -> Told:
         contexts = len(_flat(table.column("rel_ins_ids")))
     else:
         groups = same_pictures(table)
-        samples = Counted(_of_groups(table, groups), int(groups.max(initial=-1)) + 1)
+        samples = Counted(_of_groups(table, groups), int(groups.max()) + 1)
         contexts = 0
     once = EncodedOnce(pictures, out)
     written = SampleWriter(out, once.read)
@@ -231,8 +231,6 @@ def _front(shards: dict[str, list[TarShard]], way: Context, files: set[str]) -> 
 
     Left to itself it looks at five samples, and refuses them if they differ in their files.
     """
-    if not shards:
-        return {}
     paths = [{"split": split, "path": f"{split}-*.tar"} for split in shards]
     shown = _lists("image_ids", "files")
     if way == "turns":
@@ -264,9 +262,8 @@ def _readme(shards: dict[str, list[TarShard]], way: Context, stored: int) -> str
     for split, found in shards.items():
         samples, size = (sum(getattr(s, name) for s in found) for name in ("samples", "bytes"))
         lines.append(f"| `{split}-….tar` | {split} | {len(found):,} | {samples:,} | {size:,} |")
-    first = next(iter(shards), "train")
-    last = len(shards.get(first, [0])) - 1
-    urls = f"{first}-{{000000..{last:06d}}}.tar"
+    first = next(iter(shards))
+    urls = f"{first}-{{000000..{len(shards[first]) - 1:06d}}}.tar"
     what = _SETS if way == "turns" else _PICTURES
     lines.append(what.format(stored=stored))
     lines.append(_READ.strip().format(urls=urls, split=first, loop=_LOOPS[way]))
@@ -332,4 +329,4 @@ _LOOPS = {
         print(len(pictures), turn["instruction"], turn["answer"])""",
 }
 
-FORMAT = Format("tar shards of WebDataset", ("none", "turns"), write)
+FORMAT = Format("Tar shards, as `webdataset` and `datasets` stream them", ("none", "turns"), write)
