@@ -1,6 +1,7 @@
 """A dataset's instructions with the in-context examples before each: texts and ids, no pictures."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,12 +24,14 @@ class Shown:
         instruction: What is asked.
         answer: What is answered.
         image_ids: Pictures it is about, in order.
+        licence: Licence of these, or "" where unknown.
     """
 
     id: str
     instruction: str
     answer: str
     image_ids: tuple[str, ...]
+    licence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,6 @@ class ExampleSet:
         scene_id: The source's own id of what it is about.
         kind: What sort of question it is.
         language: ISO 639 code.
-        licence: Licence of its pictures, or "".
     """
 
     contexts: tuple[Shown, ...]
@@ -53,7 +55,6 @@ class ExampleSet:
     scene_id: str
     kind: str
     language: str
-    licence: str
 
     @property
     def shown(self) -> tuple[Shown, ...]:
@@ -61,8 +62,8 @@ class ExampleSet:
         return (*self.contexts, self.query)
 
 
-_SHOWN = ("id", "instruction", "answer", "image_ids")
-_SAID = ("split", "source", "scene_id", "kind", "language", "licence")
+_SHOWN = ("id", "instruction", "answer", "image_ids", "licence")
+_SAID = ("split", "source", "scene_id", "kind", "language")
 
 
 def example_sets(dataset: Dataset, split: str | None = None) -> Iterator[ExampleSet]:
@@ -83,21 +84,38 @@ def example_sets(dataset: Dataset, split: str | None = None) -> Iterator[Example
     places = places_in(table.column("id").combine_chunks(), flat.combine_chunks())
     if (places < 0).any():
         raise KeyError(flat[int(np.argmax(places < 0))].as_py())
+    batches = table.select(_SHOWN).to_batches()
     done = 0
     for batch in table.to_batches(ROWS):
         counts = pc.list_value_length(batch.column("rel_ins_ids")).to_pylist()
-        mine = places[done : done + sum(counts)]
-        done += len(mine)
-        examples = iter(_rows(table.select(_SHOWN).take(column(mine.tolist(), pa.int64()))))
+        examples = iter(_take(batches, places[done : done + sum(counts)]))
+        done += sum(counts)
         said = zip(*(batch.column(name).to_pylist() for name in _SAID), strict=True)
-        queries = _rows(pa.Table.from_batches([batch]).select(_SHOWN))
-        for query, count, values in zip(queries, counts, said, strict=True):
-            before = tuple(next(examples) for _ in range(count))
+        for query, count, values in zip(_rows(batch), counts, said, strict=True):
+            before = tuple(itertools.islice(examples, count))
             if split in {None, values[0]}:
                 yield ExampleSet(before, query, *values)
 
 
-def _rows(table: pa.Table) -> Iterator[Shown]:
-    columns = [table.column(name).to_pylist() for name in _SHOWN]
-    for name, instruction, answer, image_ids in zip(*columns, strict=True):
-        yield Shown(name, instruction, answer, tuple(image_ids))
+def _take(batches: Sequence[pa.RecordBatch], places: np.ndarray) -> list[Shown]:
+    """Give the rows at some places of a table, which Arrow itself would put together first."""
+    starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
+    within = np.searchsorted(starts, places, side="right") - 1
+    found: dict[int, Shown] = {}
+    for number in np.unique(within).tolist():
+        wanted = np.unique(places[within == number])
+        rows = batches[number].take(column((wanted - starts[number]).tolist(), pa.int64()))
+        found.update(zip(wanted.tolist(), _rows(rows), strict=True))
+    return [found[place] for place in places.tolist()]
+
+
+def _rows(batch: pa.RecordBatch) -> Iterator[Shown]:
+    columns = [batch.column(name).to_pylist() for name in _SHOWN]
+    for name, instruction, answer, image_ids, licence in zip(*columns, strict=True):
+        yield Shown(name, instruction, answer, tuple(image_ids), licence)
+
+
+def licence_of(shown: Iterable[Shown]) -> str:
+    """Give the licences of all pictures that are shown, each once, in order; "" where unknown."""
+    named = (name for one in shown for name in one.licence.split(" AND ") if name)
+    return " AND ".join(dict.fromkeys(named))

@@ -7,7 +7,7 @@ from conftest import Builder, Coco
 
 import mimicit
 from mimicit.dataset import Dataset
-from mimicit.example_sets import example_sets
+from mimicit.example_sets import Shown, example_sets, licence_of
 
 
 def test_each_query_comes_with_the_examples_that_load_gives(own_data: Path) -> None:
@@ -46,3 +46,10 @@ def test_an_example_that_is_not_there_is_named(sample: Path) -> None:
     dataset.instructions = dataset.instructions.slice(1)
     with pytest.raises(KeyError, match="LA_INS_900000000001_00"):
         list(example_sets(dataset))
+
+
+def test_licences_of_all_that_is_shown_are_told_once_each() -> None:
+    named = ["CC0-1.0", "", "CC-BY-4.0 AND CC0-1.0", "Public domain"]
+    shown = [Shown(str(n), "Q?", "A.", ("i",), text) for n, text in enumerate(named)]
+    assert licence_of(shown) == "CC0-1.0 AND CC-BY-4.0 AND Public domain"
+    assert licence_of(shown[1:2]) == ""

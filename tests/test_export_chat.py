@@ -103,8 +103,11 @@ def test_every_instruction_is_a_row_of_its_split_with_its_examples(
         example = dataset[row["id"]]
         assert split == example.row["split"]
         assert row["messages"] == expected(example, way(exported))
-        for name in ("source", "kind", "language", "licence"):
+        for name in ("source", "kind", "language"):
             assert row[name] == example.row[name]
+        shown = [*example.context, example] if way(exported) != "none" else [example]
+        licences = {name for one in shown for name in one.row["licence"].split(" AND ") if name}
+        assert set(filter(None, row["licence"].split(" AND "))) == licences
 
 
 def test_the_pictures_of_a_row_are_those_of_its_examples_in_order(
@@ -293,7 +296,7 @@ def shown(number: int, *image_ids: str) -> Shown:
 
 
 def example_set(*all_shown: Shown) -> ExampleSet:
-    return ExampleSet(all_shown[:-1], all_shown[-1], "train", "toy", "s", "count", "en", "")
+    return ExampleSet(all_shown[:-1], all_shown[-1], "train", "toy", "s", "count", "en")
 
 
 def test_what_is_about_the_pictures_right_before_does_not_show_them_again() -> None:

@@ -47,7 +47,7 @@ def shown(number: int, answer: str = "", pictures: int = 1) -> Shown:
 
 def example_set(*every: Shown) -> ExampleSet:
     said = {"split": "train", "source": "toy", "scene_id": "1", "kind": "what", "language": "en"}
-    return ExampleSet(every[:-1], every[-1], **said, licence="")
+    return ExampleSet(every[:-1], every[-1], **said)
 
 
 def trained(

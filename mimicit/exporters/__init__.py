@@ -123,7 +123,8 @@ def _compare(dataset: Dataset, told: Told) -> None:
 
 def _head(dataset: Dataset, to: str, way: str, told: Told) -> str:
     """Say in Markdown what was exported, and under which licences its pictures are."""
-    licences = Counter(dataset.instructions.column("licence").to_pylist())
+    counted = pc.value_counts(dataset.instructions.column("licence")).to_pylist()
+    licences = Counter({each["values"]: each["counts"] for each in counted})
     counts = (
         f"{told.instructions:,} instructions, {told.contexts:,} in-context examples before them"
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mimicit.dataset import Dataset
-from mimicit.example_sets import ExampleSet
+from mimicit.example_sets import ExampleSet, licence_of
 from mimicit.exporters import IMAGES
 from mimicit.exporters._conversations import JSON_LINES, Round, SplitTexts, conversations
 from mimicit.exporters.form import Context, Format, How, Told
@@ -41,7 +41,7 @@ def write(dataset: Dataset, out: Path, how: How) -> Told:
     contexts, picture = 0, ""
     with SplitTexts(out, TEXTS, JSON_LINES) as texts, SplitTexts(out, TYPED, JSON_LINES) as typed:
         for one in conversations(dataset, files, how):
-            known = _known(one.of)
+            known = _known(one.of, one.contexts)
             messages = [message for each in one.rounds for message in _plain(each)]
             texts.write(one.of.split, {**known, "messages": messages, "images": one.images})
             parts = [message for each in one.rounds for message in _typed(each)]
@@ -61,14 +61,14 @@ def write(dataset: Dataset, out: Path, how: How) -> Told:
     )
 
 
-def _known(each: ExampleSet) -> dict[str, str]:
+def _known(each: ExampleSet, contexts: int) -> dict[str, str]:
     """Give the columns that no trainer looks at."""
     return {
         "id": each.query.id,
         "source": each.source,
         "kind": each.kind,
         "language": each.language,
-        "licence": each.licence,
+        "licence": licence_of(each.shown if contexts else [each.query]),
     }
 
 

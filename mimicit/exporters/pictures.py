@@ -27,6 +27,9 @@ SUFFIXES: Mapping[str, str] = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 PLAIN_MODES = frozenset(("1", "L", "P", "RGB"))
 """Pillow's modes that `convert("RGB")` shows as they are."""
 
+REMEMBERED = 100_000
+"""Pictures of which it is remembered that they are right as they are: many are shown often."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exported:
@@ -57,6 +60,7 @@ class Pictures:
     def __init__(self, store: ImageStore, max_side: int = 0) -> None:
         self.changed: set[str] = set()
         self._store, self._max_side = store, max_side
+        self._right: dict[str, str] = {}
 
     def read(self, image_id: str) -> Exported:
         """Read one.
@@ -65,13 +69,20 @@ class Pictures:
             SourceError: it is not in the dataset, or damaged.
         """
         try:
-            found = for_trainers(self._store.read(image_id), self._max_side)
+            data = self._store.read(image_id)
+            if image_id in self._right:
+                return Exported(data, self._right[image_id], changed=False)
+            found = for_trainers(data, self._max_side)
         except KeyError:
             raise SourceError(f"the dataset has no picture {image_id!r}") from None
         except UnusablePicture as error:
             raise SourceError(f"picture {image_id!r} cannot be decoded: {error.detail}") from error
         if found.changed:
             self.changed.add(image_id)
+        else:
+            if len(self._right) >= REMEMBERED:
+                self._right.clear()
+            self._right[image_id] = found.suffix
         return found
 
 

@@ -30,8 +30,11 @@ from mimicit.names import escape_id
 from mimicit.progress import Counted
 from mimicit.schema import SPLITS
 
-SAID = ("source", "scene_id", "kind", "language", "licence")
+SAID = ("source", "scene_id", "kind", "language")
 """What is told of an instruction, or of the query of an example set, beside its texts."""
+
+ASKED = ("id", "instruction", "answer", "licence")
+"""What is told of whatever is shown; the licence is that of its pictures."""
 
 Fields = dict[str, Any]
 
@@ -128,17 +131,14 @@ def _of_groups(table: pa.Table, groups: np.ndarray) -> Iterator[Sample]:
         asked = list(members)
         content: Fields = {"image_ids": asked[0]["image_ids"], "files": []}
         content["instructions"] = [
-            {name: row[name] for name in (*_ASKED, "rel_ins_ids", *SAID)} for row in asked
+            {name: row[name] for name in (*ASKED, "rel_ins_ids", *SAID)} for row in asked
         ]
         yield Sample(asked[0]["id"], asked[0]["split"], content, [content], len(asked))
 
 
-_ASKED = ("id", "instruction", "answer")
-
-
 def _in_order(table: pa.Table, order: np.ndarray) -> Iterator[Fields]:
     """Give the rows of a table in another order."""
-    table = table.select([*_ASKED, "image_ids", "rel_ins_ids", "split", *SAID])
+    table = table.select([*ASKED, "image_ids", "rel_ins_ids", "split", *SAID])
     for start in range(0, len(order), ROWS):
         places = order[start : start + ROWS]
         first, last = int(places.min()), int(places.max())
@@ -156,7 +156,7 @@ def _of_set(each: ExampleSet) -> Sample:
 
 
 def _turn(shown: Shown) -> Fields:
-    said = {name: getattr(shown, name) for name in _ASKED}
+    said = {name: getattr(shown, name) for name in ASKED}
     return {**said, "image_ids": list(shown.image_ids), "files": []}
 
 
@@ -234,10 +234,10 @@ def _front(shards: dict[str, list[TarShard]], way: Context, files: set[str]) -> 
     paths = [{"split": split, "path": f"{split}-*.tar"} for split in shards]
     shown = _lists("image_ids", "files")
     if way == "turns":
-        turn = [*_texts(*_ASKED), *shown]
+        turn = [*_texts(*ASKED), *shown]
         content = [*_texts("id"), {"name": "turns", "list": turn}, *_texts(*SAID)]
     else:
-        asked = [*_texts(*_ASKED), *_lists("rel_ins_ids"), *_texts(*SAID)]
+        asked = [*_texts(*ASKED), *_lists("rel_ins_ids"), *_texts(*SAID)]
         content = [*shown, {"name": "instructions", "list": asked}]
     pictures = sorted(files, key=lambda name: (int(name.partition(".")[0]), name))
     features = [
@@ -278,7 +278,7 @@ instruction, a dot spelled `~2e~` and a `~` spelled `~7e~`. The JSON has
 
 - `image_ids`, and `files` with the name of the field that holds each;
 - `instructions`: all that is asked about them, with `id`, `instruction`, `answer`, `rel_ins_ids`
-  (ids of in-context examples), source, kind, language and licence.
+  (ids of in-context examples), source, kind, language and `licence`.
 """
 
 _SETS = """
@@ -287,9 +287,9 @@ the set once, and again in every other set that shows it: {stored:,} files of pi
 id of the query, a dot spelled `~2e~` and a `~` spelled `~7e~`. The JSON has
 
 - `turns`: the examples in the order in which they are shown, then the query, which is the last one:
-  each with `id`, `instruction`, `answer`, `image_ids`, and `files` with the name of the field that
-  holds each of these;
-- `id`, source, kind, language and licence of the query.
+  each with `id`, `instruction`, `answer`, `licence`, `image_ids`, and `files` with the name of the
+  field that holds each of these;
+- `id`, source, kind and language of the query.
 """
 
 _READ = """
