@@ -43,6 +43,9 @@ EXPORT = Kind("an export", "export.json", "format")
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 """Errors that are the disk's: full, over a quota or a limit, write-protected, failing."""
 
+MANY = 1000
+"""Files more than which are brought to the disk by one call, in a tenth of the time."""
+
 ATTEMPTS = 20
 """How often the parents are made again when other builds, which failed, take theirs away."""
 
@@ -280,7 +283,10 @@ def _lock(directory: Path, *, wait: bool = False) -> int | None:
 
 def _sync(directory: Path) -> None:
     """Bring every file to the disk, so that a power cut cannot publish empty ones."""
-    for path in [*directory.rglob("*"), directory]:
+    paths = [*directory.rglob("*"), directory]
+    if len(paths) > MANY and _sync_all(directory):
+        return
+    for path in paths:
         if os.name == "nt" and path.is_dir():
             continue
         handle = os.open(path, os.O_RDONLY)
@@ -292,6 +298,24 @@ def _sync(directory: Path) -> None:
                 raise
         finally:
             os.close(handle)
+
+
+def _sync_all(directory: Path) -> bool:
+    """Bring the whole file system to the disk, syncfs(2); False where the system cannot.
+
+    Raises:
+        OSError: something could not be written.
+    """
+    library = ctypes.CDLL(None, use_errno=True) if sys.platform.startswith("linux") else None
+    if not hasattr(library, "syncfs"):
+        return False
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        if library.syncfs(handle):  # type: ignore[union-attr]  # it has just been looked at
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(directory))
+    finally:
+        os.close(handle)
+    return True
 
 
 def _swap(new: Path, target: Path) -> None:

@@ -183,3 +183,20 @@ def test_a_reader_never_sees_anything_between(tmp_path: Path) -> None:
         assert reader.stdout is not None
         assert int(reader.stdout.read()) > 1
     assert reader.returncode == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="syncfs(2) is Linux's")
+@pytest.mark.parametrize(("many", "one_by_one"), [(10_000, True), (0, False)])
+def test_files_are_brought_to_the_disk_one_by_one_or_all_at_once(
+    many: int, one_by_one: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[int] = set()
+    monkeypatch.setattr(directory, "MANY", many)
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.add(os.fstat(handle).st_ino))
+    with replacing(tmp_path / "out") as staging:
+        for number in range(3):
+            (staging / str(number)).write_bytes(b"x")
+    files = {path.stat().st_ino for path in (tmp_path / "out").iterdir()}
+    assert len(files) == 3
+    assert (files <= synced) == one_by_one
+    assert bool(files & synced) == one_by_one
