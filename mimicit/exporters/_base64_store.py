@@ -5,11 +5,14 @@ Otter's loader opens one file, reads it 1,000 rows at a time, and looks pictures
 
 import base64
 import json
+from array import array
 from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from mimicit.columns import column
 
 GROUP_ROWS = 1000
 """Rows of a row group at most: as many as the loader reads at once."""
@@ -55,8 +58,7 @@ class Base64Store:
     def __init__(self, path: Path) -> None:
         self.rows = 0
         self._ids: list[str] = []
-        self._texts: list[str] = []
-        self._bytes = 0
+        self._texts, self._ends = bytearray(), array("q", [0])
         self._writer = pq.ParquetWriter(
             # Six of eight bits of the text say something: the rest is taken out again.
             path,
@@ -79,17 +81,17 @@ class Base64Store:
 
     def write(self, image_id: str, data: bytes) -> None:
         """Add a picture's file."""
-        text = base64.b64encode(data).decode("ascii")
         self._ids.append(image_id)
-        self._texts.append(text)
-        self._bytes += len(text)
+        self._texts += base64.b64encode(data)
+        self._ends.append(len(self._texts))
         self.rows += 1
-        if len(self._ids) >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
+        if len(self._ids) >= GROUP_ROWS or len(self._texts) >= GROUP_BYTES:
             self._flush()
 
     def _flush(self) -> None:
         if self._ids:
-            columns = [pa.array(self._texts, pa.large_string()), pa.array(self._ids, pa.string())]
-            table = pa.Table.from_arrays(columns, schema=SCHEMA)
+            buffers = [None, pa.py_buffer(self._ends), pa.py_buffer(self._texts)]
+            texts = pa.Array.from_buffers(pa.large_string(), len(self._ids), buffers)
+            table = pa.Table.from_arrays([texts, column(self._ids, pa.string())], schema=SCHEMA)
             self._writer.write_table(table, row_group_size=len(self._ids))
-            self._ids, self._texts, self._bytes = [], [], 0
+            self._ids, self._texts, self._ends = [], bytearray(), array("q", [0])
