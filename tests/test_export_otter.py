@@ -172,6 +172,20 @@ def test_a_held_out_split_brings_its_examples_but_does_not_ask_them(
     assert {each for contexts in found.train.values() for each in contexts} == borrowed
 
 
+def test_the_head_of_every_file_of_instructions_says_its_split(
+    own_data: Path, tmp_path: Path
+) -> None:
+    export(own_data, "otter", tmp_path / "out")
+    heads = {
+        path.name: json.loads(path.read_bytes())["meta"]["split"]
+        for path in (tmp_path / "out").glob("*_instructions.json")
+    }
+    assert set(heads.values()) == {"train", "validation", "test"}
+    for name, split in heads.items():
+        held_out = name.removesuffix("_instructions.json").rpartition("_")[2]
+        assert split == (held_out if held_out in {"validation", "test"} else "train")
+
+
 def test_examples_about_the_very_pictures_stand_in_the_plain_file(
     pets: Coco, build_coco: Builder, tmp_path: Path
 ) -> None:

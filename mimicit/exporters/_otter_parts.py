@@ -132,7 +132,8 @@ class Part:
         self.foreign = False
         self._borrowed: dict[str, Shown] = {}
         self._paths = [folder / f"{number}-{split}.{kind}" for kind in ("texts", "train", "alone")]
-        head = f'{{"meta": {_json(meta)}, "data": {{'
+        # Loaders read nothing of `meta`; whoever brings the files in has to know what is held out.
+        head = f'{{"meta": {_json({**meta, "split": split})}, "data": {{'
         self._texts = _Table(self._paths[0], head, "}}")
         self._train, self._alone = map(_Table, self._paths[1:])
 

@@ -169,7 +169,7 @@ def _said(parts: Parts) -> Iterator[str]:
 
 _USE = """
 - `X_instructions.json`: `instruction`, `answer`, `image_ids`, `rel_ins_ids` of each id; in a
-  held-out split also the examples out of train.
+  held-out split also the examples out of train. Its `meta` says the split.
 - `X.parquet`: the pictures as base64, with their ids as pandas' index.
 - `X_train.json`: what is asked, each with the examples before it, the most alike last.
 - `X.yaml`: for `--training_data_yaml`. Its paths are relative to this directory: start the trainer
