@@ -1,5 +1,6 @@
 """What holds of every export: counts, pictures as trainers show them, and nothing half-written."""
 
+import hashlib
 import io
 import json
 import os
@@ -8,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +21,7 @@ from PIL import ExifTags, Image, ImageFilter
 import mimicit
 from mimicit.errors import InvalidDataset, SourceError, UsageError
 from mimicit.exporters import FORMATS, export, find
-from mimicit.exporters.pictures import for_trainers
+from mimicit.exporters.pictures import file_name, for_trainers
 from mimicit.images import opened
 from mimicit.pixels import on_white
 
@@ -97,6 +100,22 @@ def test_a_turn_that_a_png_tells_of_behind_its_pixels_is_seen() -> None:
     end = first.index(b"IEND") - 4
     late = first[:start] + first[start + len(chunk) : end] + chunk + first[end:]
     assert shown(for_trainers(late).data).size == (40, 64)
+
+
+def test_what_no_jpeg_can_hold_becomes_a_png() -> None:
+    made = for_trainers(encoded(Image.new("RGB", (8, 65_501)), "JPEG2000"))
+    assert (made.suffix, shown(made.data).size) == ("png", (8, 65_501))
+
+
+@pytest.mark.parametrize("length", [251, 252, 5000])
+def test_no_id_is_too_long_for_a_file(length: int, tmp_path: Path) -> None:
+    ids = [f"LA_IMG_{'~43e~' * 1000}"[: length - 1] + last for last in "ab"]
+    names = [file_name(image_id, "jpg") for image_id in ids]
+    for name in names:
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"")
+    assert len(set(names)) == 2
+    assert (names[0][3:] == f"{ids[0]}.jpg") is (length == 251)
 
 
 def test_pictures_are_scaled_down_and_never_up() -> None:
@@ -190,6 +209,23 @@ def test_what_is_no_dataset_or_breaks_its_rules_is_not_exported(
     with pytest.raises(InvalidDataset, match="sha256"):
         export(damaged, "otter", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_an_export_names_the_dataset_that_it_was_made_of_though_it_is_replaced_meanwhile(
+    sample: Path, own_data: Path, tmp_path: Path
+) -> None:
+    source = shutil.copytree(sample, tmp_path / "dataset")
+    expected = hashlib.sha256((sample / "manifest.json").read_bytes()).hexdigest()
+
+    def replaced(rows: Iterable[Any], *_said: str) -> Iterator[Any]:
+        yield from rows
+        shutil.rmtree(source)
+        shutil.copytree(own_data, source)
+
+    made = export(source, "chat", tmp_path / "out", track=replaced)
+    listed = json.loads((made.out / "export.json").read_text())
+    assert listed["dataset"] == {"manifest_sha256": expected}
+    assert made.told.instructions == len(mimicit.load(sample))
 
 
 @pytest.mark.slow

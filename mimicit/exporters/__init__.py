@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -89,6 +90,7 @@ def export(  # noqa: PLR0913  # the public call, by keyword
         )
     source, target = Path(directory), Path(out)
     dataset = Dataset(source)
+    digest = _digest_of_manifest(source)  # before the directory may be replaced
     if target.resolve().is_relative_to(source.resolve()):
         raise UsageError(f"--out {str(out)!r} lies in the dataset; name a directory elsewhere")
     validate(source, decode="none")
@@ -99,10 +101,21 @@ def export(  # noqa: PLR0913  # the public call, by keyword
         text = f"{_head(dataset, to, way, told)}\n{told.readme.strip()}\n"
         readme = (front if told.front else "") + text
         (staging / "README.md").write_text(readme, encoding="utf-8", newline="\n")
-        size = _write_list(
-            dataset, staging, told, {"format": to, "context": way, "max_side": max_side}
-        )
+        options = {"format": to, "context": way, "max_side": max_side}
+        size = _write_list(staging, told, options, digest)
     return Export(target, told, size)
+
+
+def _digest_of_manifest(directory: Path) -> str:
+    """Say which dataset this is.
+
+    Raises:
+        SourceError: its manifest cannot be read.
+    """
+    try:
+        return hashlib.sha256((directory / "manifest.json").read_bytes()).hexdigest()
+    except OSError as error:
+        raise SourceError(f"cannot read {error.filename!r}: {error.strerror}") from error
 
 
 def _compare(dataset: Dataset, told: Told) -> None:
@@ -140,7 +153,7 @@ def _head(dataset: Dataset, to: str, way: str, told: Told) -> str:
     return "\n".join(lines)
 
 
-def _write_list(dataset: Dataset, staging: Path, told: Told, options: dict[str, object]) -> int:
+def _write_list(staging: Path, told: Told, options: Mapping[str, object], digest: str) -> int:
     """Write `export.json`: what was made of what, and every file but pictures; give all bytes."""
     files: dict[str, dict[str, object]] = {}
     loose = [0, 0]
@@ -154,7 +167,6 @@ def _write_list(dataset: Dataset, staging: Path, told: Told, options: dict[str, 
     size = sum(int(str(each["bytes"])) for each in files.values()) + loose[1]
     if loose[0]:
         files[f"{IMAGES}/"] = {"files": loose[0], "bytes": loose[1]}
-    manifest = (dataset.directory / "manifest.json").read_bytes()
     content = {
         **options,
         "instructions": told.instructions,
@@ -162,7 +174,7 @@ def _write_list(dataset: Dataset, staging: Path, told: Told, options: dict[str, 
         "pictures": told.pictures,
         "changed": told.changed,
         "left_out": dict(told.left_out),
-        "dataset": {"manifest_sha256": hashlib.sha256(manifest).hexdigest()},
+        "dataset": {"manifest_sha256": digest},
         "files": files,
     }
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"

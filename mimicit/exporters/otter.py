@@ -46,8 +46,8 @@ def write(dataset: Dataset, out: Path, how: How) -> Told:
         part.rename(name)
         _write_yaml(out, name, part)
     return Told(
-        instructions=sum(part.asked for part in parts),
-        contexts=sum(part.contexts for part in parts),
+        instructions=sum(part.asked for part in named.values()),
+        contexts=sum(part.contexts for part in named.values()),
         pictures=count,
         changed=len(pictures.changed),
         readme=_readme(named),

@@ -27,6 +27,12 @@ SUFFIXES: Mapping[str, str] = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 PLAIN_MODES = frozenset(("1", "L", "P", "RGB"))
 """Pillow's modes that `convert("RGB")` shows as they are."""
 
+JPEG_SIDE = 65_500
+"""Longest side in pixels of a JPEG that Pillow writes; it reads some that are longer."""
+
+NAME_BYTES = 255
+"""Length of a file's name at most, on every common file system."""
+
 REMEMBERED = 100_000
 """Pictures of which it is remembered that they are right as they are: many are shown often."""
 
@@ -142,7 +148,7 @@ def for_trainers(data: bytes, max_side: int = 0) -> Exported:
     profile = picture.info.get("icc_profile") or b""
     resized = 0 < max_side < max(picture.size)
     shown = shrunk(on_white(picture), max_side)
-    if lossy:
+    if lossy and max(shown.size) <= JPEG_SIDE:
         quality = JPEG_QUALITY if resized else SALVAGED_QUALITY
         colours = profile if profile[16:20] == b"RGB " else b""
         return Exported(as_jpeg(shown, quality, colours), "jpg", changed=True)
@@ -176,9 +182,13 @@ def _shown_right(data: bytes, max_side: int) -> str:
 def file_name(image_id: str, suffix: str) -> str:
     """Give the place of a picture's file below an export's `images`: `3f/LA_IMG_….jpg`.
 
-    256 folders, so that none is too full for a file system; which one hangs on the id alone.
+    256 folders, so that none is too full for a file system; which one hangs on the id alone. An id
+    that is too long for a name, as those of paths in other scripts are, ends with its digest.
     """
-    return f"{hashlib.sha256(image_id.encode()).hexdigest()[:2]}/{image_id}.{suffix}"
+    digest = hashlib.sha256(image_id.encode()).hexdigest()
+    room = NAME_BYTES - len(suffix) - 1
+    stem = image_id if len(image_id) <= room else f"{image_id[: room - 65]}~{digest}"
+    return f"{digest[:2]}/{stem}.{suffix}"
 
 
 class PictureFiles:
