@@ -7,11 +7,22 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import ijson  # type: ignore[import-untyped]  # it brings no types
+import numpy as np
 
 from mimicit.errors import SourceError
 
 BUFFER_BYTES = 256 * 2**10
 """How much is read at a time."""
+
+MAX_DEPTH = 32
+"""Objects and lists in each other: the parser keeps the way to each, which grows by their square.
+
+The published form has four.
+"""
+
+_OPENING = list(b"[{")
+_QUIET = bytes(set(range(256)) - set(b'"[]{}'))
+"""All bytes but quotation marks and brackets."""
 
 DAMAGE = (ijson.JSONError, ValueError, RecursionError, OverflowError)
 """What reading damaged JSON raises; what is not UTF-8 is a ValueError."""
@@ -37,6 +48,7 @@ class _Whole:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self._depth, self._in_text = 0, False
         self._kept = file.read(3)
         if self._kept == b"\xef\xbb\xbf":  # a mark of the order of bytes, which JSON has none of
             self._kept = b""
@@ -51,8 +63,34 @@ class _Whole:
             self._kept = data[end:]
             if end or not fresh:
                 data = data[:end]
+                self._refuse_depth(data)
                 halves = b"\\ud" in data or b"\\uD" in data
                 return _ESCAPES.sub(_mended, data) if halves else data
+
+    def _refuse_depth(self, data: bytes) -> None:
+        """Count the brackets outside of texts.
+
+        Raises:
+            ValueError: they are deeper than any file of the form has them.
+        """
+        if b"\\" in data:  # a quotation mark behind one ends no text
+            data = data.replace(rb"\\", b"").replace(rb"\"", b"")
+        if not any(bracket in data for bracket in (b"[", b"]", b"{", b"}")):  # as in pictures
+            self._in_text ^= data.count(b'"') % 2 == 1
+            return
+        # Two marks with no bracket between them leave all brackets where they are, in or out.
+        parts = data.translate(None, _QUIET).replace(b'""', b"").split(b'"')
+        brackets = b"".join(parts[self._in_text :: 2])
+        self._in_text ^= len(parts) % 2 == 0
+        left = brackets
+        for _ in range(3):  # of most blocks this leaves what is cut at their ends
+            left = left.replace(b"[]", b"").replace(b"{}", b"")
+        if self._depth + len(left) + 6 > MAX_DEPTH:
+            steps = np.where(np.isin(np.frombuffer(brackets, np.uint8), _OPENING), 1, -1)
+            if self._depth + int(steps.cumsum().max(initial=0)) > MAX_DEPTH:
+                raise ValueError(f"objects and lists in each other, more than {MAX_DEPTH} deep")
+        self._depth += left.count(b"[") + left.count(b"{")
+        self._depth -= left.count(b"]") + left.count(b"}")
 
     @staticmethod
     def _end(data: bytes) -> int:
