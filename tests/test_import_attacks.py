@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from published import Published
+from published import Published, row
 
 from mimicit.errors import SourceError
 from mimicit.importers import import_otter
 from mimicit.published.json_files import MAX_DEPTH, items
+from mimicit.validate import find_problems
 
 CAT = "LA_IMG_000000033471"
 
@@ -35,6 +36,24 @@ def test_a_file_that_is_deep_ends_at_once_and_not_the_memory(
     wrong = f"'LADD_instructions.json' is damaged at its beginning: .* more than {MAX_DEPTH} deep"
     with pytest.raises(SourceError, match=wrong):
         import_otter(release.root, release.root.parent / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("X.json", '{"X_IMG_1": %s}'),
+        ("X_instructions.json", '{"meta": {"split": %s}, "data": {}}'),
+        ("X_train.json", '{"X_INS_1": %s}'),
+    ],
+)
+def test_a_number_without_end_is_damage_and_not_the_end_of_the_process(
+    release: Published, name: str, text: str
+) -> None:
+    release.instructions("X", {"X_INS_1": row([CAT])})
+    (release.root / name).write_text(text % ("9" * 5000))
+    with pytest.raises(SourceError, match=f"'{name}' is .*: parse error: integer overflow"):
+        import_otter(release.root, release.root.parent / "out")
+    assert name in [problem.file for problem in find_problems(release.root)]
 
 
 def deep(levels: int) -> Any:

@@ -147,6 +147,15 @@ def items(path: Path, name: str, inside: str = "") -> Iterator[tuple[str, Any]]:
             raise SourceError(f"{name!r} is damaged{after}: {_first_line(error)}") from error
 
 
+def _events(file: Any, size: int = BUFFER_BYTES) -> Iterator[tuple[str, str, Any]]:
+    """Parse a file: prefix, event and value of each thing in it.
+
+    As exact numbers one of more than 4,300 digits would end not the reading but the process.
+    """
+    events: Iterator[tuple[str, str, Any]] = ijson.parse(file, buf_size=size, use_float=True)
+    return events
+
+
 def head(path: Path, name: str) -> tuple[str, str]:
     """Say how a file begins: its first key, and what stands there.
 
@@ -160,7 +169,7 @@ def head(path: Path, name: str) -> tuple[str, str]:
     first = ""
     with opened(path, name) as file:
         try:
-            for prefix, event, value in ijson.parse(file, buf_size=4096):
+            for prefix, event, value in _events(file, 4096):
                 if not prefix and event not in {"start_map", "map_key"}:
                     return "", event
                 if event == "map_key":
@@ -180,7 +189,7 @@ def refuse_without(path: Path, name: str, key: str) -> None:
     """
     with opened(path, name) as file:
         try:
-            for prefix, event, _ in ijson.parse(file, buf_size=BUFFER_BYTES):
+            for prefix, event, _ in _events(file):
                 if prefix == key and event == "start_map":
                     return
                 if prefix == key or (not prefix and event not in {"start_map", "map_key"}):
