@@ -236,8 +236,17 @@ def cost(model: str, replies: int, input_tokens: int, output_tokens: int) -> str
 
 def splits(shares: Mapping[str, float], counts: Mapping[str, int]) -> str:
     """Say how instructions were divided."""
-    if not shares:
+    if not shares and list(counts) == ["train"]:
         return "Everything is in `train`: no split was asked for.\n"
+    if not shares:
+        counted = [(name, f"{count:,}") for name, count in counts.items()]
+        return (
+            "The files that were imported say what is held out. No group (column `group`) is "
+            "divided: what shows a picture, video or room of a held-out split too, or a picture "
+            "nearly equal to one, is kept out of train, as rows of `rejected`. In-context examples "
+            "come from train only, whatever the split of the question.\n\n"
+            + table(("split", "instructions"), counted)
+        )
     rows = [(name, f"{share:.4g}", f"{counts.get(name, 0):,}") for name, share in shares.items()]
     return (
         "The hash of a group (column `group`: a picture, video, album or room) says which split "

@@ -52,12 +52,14 @@ def otter(
 def _print(made: "Imported", directory: Path) -> None:
     lines = [
         ("read", f"{made.read:,} instructions"),
+        *([("", f"{made.repeated:,} of them again, as examples")] if made.repeated else []),
         ("instructions", f"{made.instructions:,}"),
+        *((f"  {split}", f"{n:,}") for split, n in made.splits.items() if len(made.splits) > 1),
         *([("", f"{made.respelled:,} with ids of another form")] if made.respelled else []),
         ("images", f"{made.images:,}"),
         *([("", f"{made.unused:,} more in the stores were left out")] if made.unused else []),
         ("links", f"{made.links:,} in-context examples"),
-        *([("", f"{made.fallen:,} fell away with what was rejected")] if made.fallen else []),
+        *([("", f"{made.fallen:,} fell away: rejected or held out")] if made.fallen else []),
         ("mended", f"{sum(made.mended.values()):,}"),
         *(("", f"{count:,} {mistake}") for mistake, count in made.mended.items()),
         ("rejected", f"{sum(made.rejected.values()):,}"),

@@ -92,7 +92,10 @@ REASONS = {
         "unknown-speaker": "a message of neither a person nor a model",
     },
     "media": _PICTURES,
-    "split": {"near-held-out": "it looks like a picture of the validation or the test split"},
+    "split": {
+        "held-out-scene": "it shows a picture, video or room that a held-out split shows",
+        "near-held-out": "it looks like a picture of the validation or the test split",
+    },
     "templates": {"nothing-to-say": "no annotation supports a question"},
     "prompt": {
         "nothing-to-say": "no annotation, and the model does not see the picture",

@@ -39,10 +39,10 @@ class Published:
         self.root = root
         root.mkdir(parents=True, exist_ok=True)
 
-    def instructions(self, name: str, data: Any) -> "Published":
+    def instructions(self, name: str, data: Any, **head: Any) -> "Published":
         path = self.root / f"{name}_instructions.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        meta = {"version": "0.0.1", "time": "2023-06", "author": "ntu"}
+        meta = {"version": "0.0.1", "time": "2023-06", "author": "ntu", **head}
         path.write_text(json.dumps({"meta": meta, "data": data}))
         return self
 

@@ -480,6 +480,9 @@ def test_splits_are_explained_where_there_are_any() -> None:
     assert (
         card_text.splits({}, {"train": 5}) == "Everything is in `train`: no split was asked for.\n"
     )
+    imported = card_text.splits({}, {"train": 5, "test": 1_000})
+    assert "imported" in imported
+    assert "| test | 1,000 |" in imported
 
 
 # ---------------------------------------------------------------- what cannot get into it

@@ -14,6 +14,7 @@ from mimicit.published.judging import BARE_LIST, Finding, judge
 from mimicit.published.pictures import Pictures
 from mimicit.published.release import Release
 from mimicit.published.rows import Record, windows
+from mimicit.schema import SPLITS
 
 Reject = Callable[[str, str, str, str], None]
 """Turns something away: the stage, the reason, what it is, and what was found."""
@@ -27,6 +28,7 @@ class Gathered:
         places: Place on the shelf of each instruction, by its number; -1 for one that was turned
             away.
         read: How many records there were.
+        repeated: How many of them repeat, in a file of a held-out split, what stands elsewhere.
         mended: Instructions of which something was mended, by the mistake.
         mendable: Instructions that were turned away for nothing but what could have been mended.
         respelled: Instructions whose ids were of another form.
@@ -34,6 +36,7 @@ class Gathered:
 
     places: np.ndarray
     read: int = 0
+    repeated: int = 0
     mended: Counter[str] = field(default_factory=Counter)
     mendable: int = 0
     respelled: int = 0
@@ -102,18 +105,22 @@ class _Gathering:
                 kind = subset.name.lower() or "instructions"
                 rows: list[Shelved] = []
                 for row, record in enumerate(window.records):
-                    if self._is_kept(record, found.get(row, ())):
-                        self.made.places[judged.own[row]] = len(self._shelf) + len(rows)
+                    number = int(judged.own[row])
+                    self.made.read += 1
+                    if subset.split != "train" and self._instructions.is_repeated(number):
+                        self.made.repeated += 1
+                    elif self._is_kept(record, found.get(row, ())):
+                        self.made.places[number] = len(self._shelf) + len(rows)
                         name, texts = instruction_id(record.id), (record.instruction, record.answer)
                         numbers = judged.images[row], judged.contexts[row]
-                        rows.append(Shelved(name, *texts, kind, *numbers))
+                        split = SPLITS[self._instructions.splits[number]]
+                        rows.append(Shelved(name, *texts, kind, split, *numbers))
                     yield record
                 self._shelf.write(rows)
 
     def _is_kept(self, record: Record, findings: Sequence[Finding]) -> bool:
         """Turn a record away if need be, and count it."""
         made = self.made
-        made.read += 1
         name = instruction_id(record.id)
         grave = [finding for finding in findings if not (self._repair and finding.mistake)]
         if not grave and self._once.is_taken(name):

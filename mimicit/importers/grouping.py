@@ -1,15 +1,18 @@
 """What belongs together: the scene that an instruction is about, and what a split keeps whole."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
 
-from mimicit.columns import column
+from mimicit.columns import column, places_in
+from mimicit.importers.gathering import Reject
 from mimicit.importers.shelf import Shelf, lists
 from mimicit.importers.spelling import image_id
 from mimicit.published.pictures import Pictures
+from mimicit.schema import SPLITS
+from mimicit.splits import lookalikes
 
 _FRAME = re.compile(
     r"((?:DC|TVC|E4D|FunQA)(?:_\d+)?_IMG_.+)_\d{4,}|(SN(?:_\d+)?_IMG_.+)_color_\d+"
@@ -83,3 +86,101 @@ class Scenes:
             pairs = np.stack([firsts[owners][apart], scenes[apart]], axis=1)
             self.join((int(a), int(b)) for a, b in np.unique(pairs, axis=0))
         return about
+
+
+def keep_apart(  # noqa: PLR0913  # the rows, what they show, where the others go
+    shelf: Shelf,
+    usable: np.ndarray,
+    pictures: Pictures,
+    scenes: Scenes,
+    hashes: np.ndarray,
+    reject: Reject,
+) -> np.ndarray:
+    """Turn away instructions by which a picture or a scene would be in two splits.
+
+    What is tested on stays whole: an instruction of the validation split stays unless it shows a
+    scene of the test split, and one of train unless it shows a scene of either, or a picture that
+    looks like one of theirs.
+
+    Args:
+        shelf: The instructions.
+        usable: Which of them are fit to be published.
+        pictures: All pictures.
+        scenes: Their scenes.
+        hashes: The perceptual hash of each.
+        reject: Takes what is turned away.
+
+    Returns:
+        Which instructions are left.
+    """
+    run = _Apart(shelf, usable.copy(), scenes, reject)
+    present = np.unique(run.splits[usable]).tolist()
+    if len(present) > 1:
+        for code in reversed(present):
+            run.turn_away_shared(code)
+        run.turn_away_alike(pictures, hashes)
+    return run.usable
+
+
+class _Apart:
+    """Instructions with their splits, of which some are turned away.
+
+    Attributes:
+        splits: Number of each one's split among `SPLITS`.
+        usable: Which of them are left.
+    """
+
+    def __init__(self, shelf: Shelf, usable: np.ndarray, scenes: Scenes, reject: Reject) -> None:
+        names = column(list(SPLITS), pa.string())
+        codes = [places_in(names, batch.column("split")) for _, batch in shelf.batches()]
+        self.splits, self.usable = np.concatenate(codes), usable
+        self._shelf, self._scenes, self._reject = shelf, scenes, reject
+        self._shown_in = np.zeros(len(scenes.names), np.int8)
+
+    def turn_away_shared(self, code: int) -> None:
+        """Turn away what is of a split, and shows a scene of one that was dealt with before."""
+        names = self._scenes.names
+        shown = np.zeros(len(names), bool)
+        for start, batch, images, owners in self._shown(code):
+            found = self._scenes.of(images)
+            shared = np.flatnonzero(self._shown_in[found])
+            rows, firsts = np.unique(owners[shared], return_index=True)
+            for row, scene in zip(rows.tolist(), found[shared][firsts].tolist(), strict=True):
+                split = SPLITS[self._shown_in[scene]]
+                detail = f"shows {names[scene]!r}, as the {split} split does"
+                self.usable[start + row] = False
+                self._reject("split", "held-out-scene", _id(batch, row), detail)
+            shown[found[self.usable[start + owners]]] = True
+        self._shown_in[shown] = code
+
+    def turn_away_alike(self, pictures: Pictures, hashes: np.ndarray) -> None:
+        """Turn away what is trained on, and shows a picture that looks like a held-out one."""
+        held, train = (np.zeros(len(hashes), bool) for _ in range(2))
+        for code in range(len(SPLITS)):
+            for _, _, images, _ in self._shown(code):
+                (held if code else train)[images] = True
+        mine, others = np.flatnonzero(train), np.flatnonzero(held)
+        found = lookalikes(hashes[mine].tolist(), hashes[others].tolist())
+        like = np.full(len(hashes), -1, np.int64)
+        like[mine[found >= 0]] = others[found[found >= 0]]
+        for start, batch, images, owners in self._shown(0):
+            alike = np.flatnonzero(like[images] >= 0)
+            rows, firsts = np.unique(owners[alike], return_index=True)
+            for row, image in zip(rows.tolist(), images[alike][firsts].tolist(), strict=True):
+                name, other = (image_id(pictures.name(n)) for n in (image, int(like[image])))
+                detail = f"shows {name!r}, which looks like {other!r} of validation or test"
+                self.usable[start + row] = False
+                self._reject("split", "near-held-out", _id(batch, row), detail)
+
+    def _shown(self, code: int) -> Iterator[tuple[int, pa.RecordBatch, np.ndarray, np.ndarray]]:
+        """Give the pictures of what is left of a split, batch by batch, and the row of each."""
+        for start, batch in self._shelf.batches():
+            images, counts = lists(batch.column("images"))
+            rows = slice(start, start + len(counts))
+            some = np.repeat(self.usable[rows] & (self.splits[rows] == code), counts)
+            yield start, batch, images[some], np.repeat(np.arange(len(counts)), counts)[some]
+
+
+def _id(batch: pa.RecordBatch, row: int) -> str:
+    found: str = batch.column("id")[row].as_py()
+    return found

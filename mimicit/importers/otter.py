@@ -15,6 +15,7 @@ from mimicit.config import BuildConfig, SourceConfig
 from mimicit.directory import replacing
 from mimicit.errors import SourceError, UsageError
 from mimicit.importers.gathering import Gathered, gather
+from mimicit.importers.grouping import Scenes, keep_apart
 from mimicit.importers.shelf import Shelf, lists
 from mimicit.importers.storing import store_pictures
 from mimicit.importers.writing import Given, RowWriter
@@ -22,7 +23,7 @@ from mimicit.progress import Track, silent
 from mimicit.published.instructions import Instructions
 from mimicit.published.pictures import Pictures
 from mimicit.published.release import Release, find_release, refuse_without_pictures
-from mimicit.schema import Rejection
+from mimicit.schema import SPLITS, Rejection
 from mimicit.validate import validate
 from mimicit.writer import FileEntry, TableWriter, describe, write_manifest
 
@@ -37,12 +38,15 @@ class Imported:
     Attributes:
         out: The dataset's directory.
         read: Records of instructions that were read.
+        repeated: Those of them that only repeat, in a file of a held-out split, what is an example
+            out of train.
         instructions: Those that were published.
+        splits: How many of these are of each split.
         images: Pictures that were published.
         unused: Pictures of the stores that were left out, since no instruction that is fit to be
             published names them.
         links: In-context examples, over all instructions.
-        fallen: Examples that fell away because they were turned away themselves.
+        fallen: Examples that fell away because they were turned away or held out themselves.
         mended: Instructions of which something was mended, by the mistake.
         mendable: Instructions that were turned away, and that `repair` would have kept.
         respelled: Instructions whose ids were of another form, and got the prefix `OTTER`.
@@ -52,7 +56,9 @@ class Imported:
 
     out: Path
     read: int
+    repeated: int
     instructions: int
+    splits: Mapping[str, int]
     images: int
     unused: int
     links: int
@@ -187,8 +193,9 @@ class _Import:
         wanted = np.zeros(len(self._pictures), bool)
         for _, batch in self._shelf.batches():
             wanted[lists(batch.column("images"))[0]] = True
-        self._unused = len(wanted) - int(wanted.sum())
-        good = store_pictures(
+        firsts = self._pictures.first == np.arange(len(wanted))
+        self._unused = int((firsts & ~wanted).sum())
+        good, hashes = store_pictures(
             self._pictures,
             wanted,
             self._images,
@@ -209,9 +216,11 @@ class _Import:
                 self.reject("media", "picture-turned-away", name, detail)
         if not usable.any():
             raise SourceError(self._nothing(made))
+        scenes = Scenes(self._pictures, np.flatnonzero(good))
+        usable = keep_apart(self._shelf, usable, self._pictures, scenes, hashes, self.reject)
         self._used = int(good.sum())
         self._rows.write_all(
-            self._shelf, usable, made.places, self._pictures, good, self.tally, self._track
+            self._shelf, usable, made.places, self._pictures, scenes, self.tally, self._track
         )
         self._shelf.close()
         return [*self._rows.close(), *self._images.close(), *self._rejected.close()]
@@ -231,7 +240,9 @@ class _Import:
         return Imported(
             out=out,
             read=made.read,
+            repeated=made.repeated,
             instructions=tally.sources.total(),
+            splits={split: tally.splits[split] for split in SPLITS if tally.splits[split]},
             images=self._used,
             unused=self._unused,
             links=tally.links,
@@ -260,6 +271,7 @@ def _describe(
     }
     counts: dict[str, object] = {
         "read": imported.read,
+        "repeated": imported.repeated,
         "unused_pictures": imported.unused,
         "fallen_contexts": imported.fallen,
         "mended": dict(imported.mended),

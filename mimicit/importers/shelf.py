@@ -16,6 +16,7 @@ SCHEMA = pa.schema(
         pa.field("instruction", pa.string()),
         pa.field("answer", pa.string()),
         pa.field("kind", pa.string()),
+        pa.field("split", pa.string()),
         pa.field("images", pa.list_(pa.int64())),
         pa.field("contexts", pa.list_(pa.int64())),
     ]
@@ -30,6 +31,7 @@ class Shelved(NamedTuple):
         instruction: What is asked.
         answer: What is answered.
         kind: The subset that it is of.
+        split: The split that it is of.
         images: Numbers of its pictures.
         contexts: Numbers of its in-context examples.
     """
@@ -38,6 +40,7 @@ class Shelved(NamedTuple):
     instruction: str
     answer: str
     kind: str
+    split: str
     images: Sequence[int]
     contexts: Sequence[int]
 

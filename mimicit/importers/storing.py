@@ -31,8 +31,8 @@ def store_pictures(  # noqa: PLR0913  # what is read, and where all that comes o
     tally: Tally,
     licence: str,
     track: Track,
-) -> np.ndarray:
-    """Write the pictures that are wanted; tell which of all were good.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Write the pictures that are wanted; tell which of all were good, and their hashes.
 
     Args:
         pictures: All pictures.
@@ -43,10 +43,13 @@ def store_pictures(  # noqa: PLR0913  # what is read, and where all that comes o
         licence: Their licence.
         track: Shows progress.
 
+    Returns:
+        Of every picture whether it was written, and the perceptual hash of what was: 64 bits each.
+
     Raises:
         SourceError: a store is damaged, or changed since its ids were read.
     """
-    good = np.zeros(len(wanted), bool)
+    good, hashes = np.zeros(len(wanted), bool), np.zeros(len(wanted), np.uint64)
     digests: set[bytes] = set()
     once = Once()
     with Decoders() as decoders:
@@ -59,13 +62,13 @@ def store_pictures(  # noqa: PLR0913  # what is read, and where all that comes o
             elif info.problem:
                 reject("media", info.problem, picture.id, f"{store.name}: {info.detail}")
             else:
-                good[number] = True
+                good[number], hashes[number] = True, int(info.phash, 16)
                 table.write(_row(name, store, data, info, licence))
                 tally.licences[licence] += 1
                 digest = bytes.fromhex(info.sha256)
                 tally.equal_pictures += digest in digests
                 digests.add(digest)
-    return good
+    return good, hashes
 
 
 def _examined(

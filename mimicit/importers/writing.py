@@ -6,18 +6,26 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mimicit.card import Tally
-from mimicit.columns import column
+from mimicit.columns import column, to_numpy
 from mimicit.importers.grouping import Scenes
 from mimicit.importers.shelf import Shelf, lists
 from mimicit.importers.spelling import image_id
 from mimicit.progress import Counted, Track
 from mimicit.published.pictures import Pictures
+from mimicit.schema import SPLITS, Split
 from mimicit.tables import arrow_schema
-from mimicit.writer import SPLIT, FileEntry, TableWriter
+from mimicit.writer import FileEntry, TableWriter
 
 BATCH_ROWS = 4096
+
+TRAIN = SPLITS[0]
+"""Split that in-context examples come from."""
+
+TEXTS = ("id", "instruction", "answer", "kind", "split")
+"""Columns that come from the shelf as they are."""
 
 STRATEGY = "given"
 """What links call it that examples came with the release; nothing was compared, so they score 0."""
@@ -48,24 +56,26 @@ class RowWriter:
         given: What every row says.
 
     Attributes:
-        fallen: Examples that were left out because they were turned away themselves.
+        fallen: Examples that were left out because they were turned away or held out themselves.
     """
 
     def __init__(self, directory: Path, given: Given) -> None:
         self.fallen = 0
         self._given = given
-        self._instructions, self._links = (
-            TableWriter(directory, table) for table in ("instructions", "links")
-        )
+        self._tables = {
+            (table, split): TableWriter(directory, table, split)
+            for table in ("instructions", "links")
+            for split in SPLITS
+        }
 
     def stop(self) -> None:
         """Give up what is not finished."""
-        for table in (self._instructions, self._links):
+        for table in self._tables.values():
             table.stop()
 
     def close(self) -> list[FileEntry]:
         """Finish both tables, and list their files."""
-        return [*self._instructions.close(), *self._links.close()]
+        return [entry for table in self._tables.values() for entry in table.close()]
 
     def write_all(  # noqa: PLR0913  # the rows, and all that their numbers refer to
         self,
@@ -73,7 +83,7 @@ class RowWriter:
         usable: np.ndarray,
         places: np.ndarray,
         pictures: Pictures,
-        good: np.ndarray,
+        scenes: Scenes,
         tally: Tally,
         track: Track,
     ) -> None:
@@ -81,17 +91,20 @@ class RowWriter:
 
         Args:
             shelf: The instructions.
-            usable: Which of them are to be published.
+            usable: Which of them are to be published; no two splits show parts of one scene.
             places: Place on the shelf of each instruction by its number; -1 for none.
             pictures: All pictures.
-            good: Which of these are published.
+            scenes: Their scenes.
             tally: What is counted for the card.
             track: Shows progress.
         """
-        scenes = Scenes(pictures, np.flatnonzero(good))
         about = scenes.join_all(shelf, usable)
-        there = (places >= 0) & usable[places]
-        ids = pa.concat_arrays([batch.column("id") for _, batch in shelf.batches()])
+        ids, splits = (
+            pa.concat_arrays([batch.column(name) for _, batch in shelf.batches()])
+            for name in ("id", "split")
+        )
+        shown = usable & to_numpy(pc.equal(splits, TRAIN))
+        there = (places >= 0) & shown[places]
         known = _Known(pictures, scenes, ids, np.where(there, places, -1))
         order = _together(about)
         tally.scenes = len(np.unique(about[order]))
@@ -99,14 +112,16 @@ class RowWriter:
         def rows() -> Iterator[int]:
             for start in range(0, len(order), BATCH_ROWS):
                 some = order[start : start + BATCH_ROWS]
-                self._write(shelf.take(some), about[some], known, tally)
+                for split, rows in _by_split(splits.take(column(some.tolist(), pa.int64()))):
+                    batch = shelf.take(some[rows])
+                    self._write(split, batch, about[some[rows]], known, tally)
                 yield from some.tolist()
 
         for _ in track(Counted(rows(), len(order)), "write", "instructions"):
             pass
 
     def _write(
-        self, batch: pa.RecordBatch, about: np.ndarray, known: "_Known", tally: Tally
+        self, split: Split, batch: pa.RecordBatch, about: np.ndarray, known: "_Known", tally: Tally
     ) -> None:
         count = batch.num_rows
         numbers, counts = lists(batch.column("contexts"))
@@ -120,7 +135,7 @@ class RowWriter:
         given = self._given
         groups = [known.scenes.names[known.scenes.group_of(scene)] for scene in about.tolist()]
         values = {
-            **{name: batch.column(name) for name in ("id", "instruction", "answer", "kind")},
+            **{name: batch.column(name) for name in TEXTS},
             "image_ids": _lists(pictures, _texts(map(image_id, names))),
             "rel_ins_ids": contexts,
             "scene_id": _texts(known.scenes.names[scene] for scene in about.tolist()),
@@ -128,7 +143,6 @@ class RowWriter:
         }
         constant = {
             "source": given.source,
-            "split": SPLIT,
             "language": given.language,
             "licence": given.licence,
             "teacher": given.teacher,
@@ -136,20 +150,20 @@ class RowWriter:
             "request_key": "",
         }
         values |= {name: _texts([text] * count) for name, text in constant.items()}
-        self._instructions.write_batch(_batch("instructions", values))
-        self._link(values["id"], contexts, counts)
+        self._tables["instructions", split].write_batch(_batch("instructions", values))
+        self._link(split, values["id"], contexts, counts)
         tally.kinds.update(values["kind"].to_pylist())
         for counter, name in (
             (tally.sources, given.source),
             (tally.languages, given.language),
-            (tally.splits, SPLIT),
+            (tally.splits, split),
         ):
             counter[name] += count
         if len(contexts.values):
             tally.strategies[STRATEGY] += len(contexts.values)
         tally.links = tally.strategies.total()
 
-    def _link(self, ids: pa.Array, contexts: pa.Array, counts: np.ndarray) -> None:
+    def _link(self, split: Split, ids: pa.Array, contexts: pa.Array, counts: np.ndarray) -> None:
         """Write why the instructions have the examples they have, of those that have any."""
         some = column(np.flatnonzero(counts).tolist(), pa.int64())
         total = int(counts.sum())
@@ -160,7 +174,7 @@ class RowWriter:
             "strategies": _lists(counts, _texts([STRATEGY] * total)).take(some),
         }
         if len(some):
-            self._links.write_batch(_batch("links", values))
+            self._tables["links", split].write_batch(_batch("links", values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +185,22 @@ class _Known:
         pictures: Pictures by number.
         scenes: Their scenes.
         ids: Ids of instructions by their places on the shelf.
-        places: These places by number; -1 for instructions that are not published.
+        places: These places by number; -1 for instructions that are no examples: what is not
+            published, or not in train.
     """
 
     pictures: Pictures
     scenes: Scenes
     ids: pa.Array
     places: np.ndarray
+
+
+def _by_split(splits: pa.Array) -> Iterator[tuple[Split, np.ndarray]]:
+    """Give the rows of each split that some are of."""
+    for split in SPLITS:
+        rows = np.flatnonzero(to_numpy(pc.equal(splits, split)))
+        if len(rows):
+            yield split, rows
 
 
 def _texts(values: Iterable[str]) -> pa.Array:

@@ -1,6 +1,7 @@
 """The ids of all instructions of a release by number, and which examples each was trained with."""
 
 import hashlib
+import itertools
 from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from mimicit.published import json_files
 from mimicit.published.pictures import each_once
 from mimicit.published.release import File, Release, Subset
 from mimicit.published.rows import WINDOW_ROWS, Trained, trained
+from mimicit.schema import SPLITS
 
 ID_ROWS = 65536
 
@@ -45,6 +47,10 @@ class Instructions:
         starts: Number of each one's first record, and at the end the number of all.
         ids: Every id.
         first: Number of the first record of the same id: its own, where none came before.
+        splits: Number of each one's split among `SPLITS`, where it is the first of its id. What a
+            file of a held-out split asks is held out, wherever else it stands. What it only shows
+            as an example, or repeats of a file that is trained on, is of the train split; all else
+            in it is held out as well.
         problems: Files that are damaged: name, and what is wrong.
     """
 
@@ -68,9 +74,14 @@ class Instructions:
         self._queries = np.full(len(self.ids), -1, np.int32)
         self._firsts, self._contexts = array("q", [0]), array("i")
         self.faults: list[Fault] = []
-        for subset in release.subsets:
+        sizes = np.diff(self.starts)
+        codes = np.array([SPLITS.index(each.split) for each in self.subsets], np.int8)
+        self.splits = np.repeat(codes, sizes)
+        self._asked = np.zeros(len(self.ids), np.int8)
+        for subset, bounds in zip(release.subsets, itertools.pairwise(self.starts), strict=True):
             if subset.train:
-                self._read_trained(subset.train)
+                self._read_trained(subset, subset.train, range(*bounds))
+        self.splits = np.maximum(self.splits, self._asked)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -78,6 +89,10 @@ class Instructions:
     def is_copy(self, number: int) -> bool:
         """Tell whether a record says just what the first one of its id says."""
         return self._contents[number] == self._contents[int(self.first[number])]
+
+    def is_repeated(self, number: int) -> bool:
+        """Tell whether a record says just what one of its id says that came before."""
+        return number != int(self.first[number]) and self.is_copy(number)
 
     def file_of(self, number: int) -> str:
         """Give the name of the file that a record stands in."""
@@ -132,22 +147,22 @@ class Instructions:
                 names = []
         yield column(names, pa.string())
 
-    def _read_trained(self, file: File) -> None:
+    def _read_trained(self, subset: Subset, file: File, rows: range) -> None:
         gathered: list[Trained] = []
         for entry in self._tolerated(file.name, trained(file)):
-            if entry.problem:
-                self.faults.append(Fault(file.name, entry, "malformed-record", entry.problem))
-                continue
             gathered.append(entry)
             if len(gathered) == WINDOW_ROWS:
-                self._add(file, gathered)
+                self._add(subset, file, rows, gathered)
                 gathered = []
-        self._add(file, gathered)
+        self._add(subset, file, rows, gathered)
 
-    def _add(self, file: File, entries: list[Trained]) -> None:
+    def _add(self, subset: Subset, file: File, rows: range, entries: list[Trained]) -> None:
         own = self.find(column([entry.query for entry in entries], pa.string()))
         names, codes = each_once([entry.contexts for entry in entries])
         numbers = self.find(names)[codes]
+        asked = own[own >= 0]
+        self._asked[asked] = np.maximum(self._asked[asked], SPLITS.index(subset.split))
+        self.splits[numbers[(numbers >= rows.start) & (numbers < rows.stop)]] = 0
         owners = np.repeat(np.arange(len(entries)), [len(entry.contexts) for entry in entries])
         bad = faulty(own, owners, numbers)
         wrong: dict[int, list[int]] = {}
@@ -156,7 +171,9 @@ class Instructions:
         ends = np.searchsorted(owners, np.arange(len(entries)), side="right").tolist()
         for row, entry in enumerate(entries):
             number, start = int(own[row]), ends[row - 1] if row else 0
-            if number < 0:
+            if entry.problem:
+                self.faults.append(Fault(file.name, entry, "malformed-record", entry.problem))
+            elif number < 0:
                 detail = "this query is no instruction of the release"
                 self.faults.append(Fault(file.name, entry, "unknown-query", detail))
             elif self._queries[number] >= 0:

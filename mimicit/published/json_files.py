@@ -181,6 +181,30 @@ def head(path: Path, name: str) -> tuple[str, str]:
     return "", ""
 
 
+def find(path: Path, name: str, place: str) -> str:
+    """Say what stands at a place such as `meta.split`, read no further than to there.
+
+    An object that is not at its file's beginning is found too, which takes reading all before it.
+
+    Returns:
+        The text there, or ""; of any other value but null the event of `ijson.parse`.
+
+    Raises:
+        SourceError: the file cannot be read, or is damaged before that.
+    """
+    above = place.rpartition(".")[0]
+    with opened(path, name) as file:
+        try:
+            for prefix, event, value in _events(file):
+                if prefix == place:
+                    return value if event == "string" else "" if event == "null" else event
+                if prefix == above and event == "end_map":
+                    break
+        except DAMAGE as error:
+            raise SourceError(f"{name!r} is no JSON: {_first_line(error)}") from error
+    return ""
+
+
 def refuse_without(path: Path, name: str, key: str) -> None:
     """Refuse a file whose object lacks a key with an object as its value.
 

@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimicit.errors import SourceError
+from mimicit.published import json_files
 from mimicit.published.stores import Store, open_store
+from mimicit.schema import SPLITS, Split
 
 INSTRUCTIONS, TRAIN = "_instructions.json", "_train.json"
 """How the names of files end that hold instructions, and examples that were trained on."""
+
+BESIDE = ("/export.json", "_train_alone.json")
+"""How the paths of files end that an export of ours has besides, and that hold nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +30,16 @@ class Subset:
     """One `X_instructions.json`, and what was trained on of it, where that is said.
 
     Attributes:
-        name: X.
+        name: X, without the split at its end that it is of.
         file: Its instructions.
         train: Its `X_train.json`, or None.
+        split: The split of what it asks, as its `meta` says; train where that says none.
     """
 
     name: str
     file: File
     train: File | None
+    split: Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +48,10 @@ class Release:
 
     Attributes:
         directory: The directory.
-        subsets: Instructions; there is one at least.
+        subsets: Instructions; there is one at least. Those that are held out come last, since they
+            repeat examples out of the others.
         stores: Pictures. All of them together are one space of ids.
-        unreadable: Files that seem to hold pictures and cannot be read, and why.
+        unreadable: Files that cannot be read as what they seem to be, and why.
         passed_over: Files whose names fit and that are not read, and why.
     """
 
@@ -69,22 +77,19 @@ def find_release(directory: Path) -> Release:
     """
     passed_over: list[tuple[str, str]] = []
     files = {file.name: file for file in _files(directory, passed_over)}
+    unreadable: list[tuple[str, str]] = []
     subsets = [
-        Subset(
-            name.rpartition("/")[2].removesuffix(INSTRUCTIONS),
-            file,
-            files.get(name.removesuffix(INSTRUCTIONS) + TRAIN),
-        )
+        _subset(file, files.get(name.removesuffix(INSTRUCTIONS) + TRAIN), unreadable)
         for name, file in files.items()
         if name.endswith(INSTRUCTIONS)
     ]
+    subsets.sort(key=lambda subset: SPLITS.index(subset.split))
     if not subsets:
         raise SourceError(
             f"{str(directory)!r} holds no published instructions: expected X{INSTRUCTIONS}, with "
             f"the pictures in X.parquet or X.json beside it{_not_read(passed_over)}"
         )
     stores: list[Store] = []
-    unreadable: list[tuple[str, str]] = []
     for name, file in files.items():
         if name.endswith((INSTRUCTIONS, TRAIN)):
             continue
@@ -95,7 +100,7 @@ def find_release(directory: Path) -> Release:
             continue
         if store:
             stores.append(store)
-        else:
+        elif not f"/{name}".endswith(BESIDE):
             passed_over.append((name, "holds no pictures as base64"))
     # The loader of today reads Parquet: where pictures are there in both, those come first.
     stores.sort(key=lambda store: (store.form != "parquet", store.name))
@@ -104,11 +109,27 @@ def find_release(directory: Path) -> Release:
     )
 
 
+def _subset(file: File, train: File | None, unreadable: list[tuple[str, str]]) -> Subset:
+    """Make out which split a file of instructions is of."""
+    name = file.name.rpartition("/")[2].removesuffix(INSTRUCTIONS)
+    try:
+        said = json_files.find(file.path, file.name, "meta.split")
+    except SourceError:
+        said = ""  # what is wrong with it is told when it is read
+    for split in SPLITS:
+        if said == split:
+            return Subset(name.removesuffix(f"_{split}"), file, train, split)
+    if said:
+        what = f"{file.name!r} is of the split {said[:80]!r}, as its `meta` says"
+        unreadable.append((file.name, f"{what}: expected {', '.join(SPLITS)}, or no `split`"))
+    return Subset(name, file, train, "train")
+
+
 def refuse_without_pictures(release: Release) -> None:
     """Refuse a release of which nothing can come.
 
     Raises:
-        SourceError: a file that seems to hold pictures cannot be read, or none holds any.
+        SourceError: a file cannot be read as what it seems to be, or none holds pictures.
     """
     if release.unreadable:
         raise SourceError(release.unreadable[0][1])
