@@ -109,8 +109,12 @@ CLIP = "s04e13_seg01_clip_00"
         (f"TVC_IMG_{CLIP}_bbt_{CLIP}_00009", [f"TVC_IMG_bbt_{CLIP}_00009"], 0),
         (f"TVC_IMG_{CLIP}_bbt_{CLIP}_00009", [f"TVC_IMG_{CLIP}_00009"], 0),
         (f"TVC_IMG_{CLIP}_bbt_{CLIP}_9", [f"TVC_IMG_{CLIP}_9", f"TVC_IMG_bbt_{CLIP}_9"], None),
+        (f"TVC_IMG_castle_{CLIP}_castle_{CLIP}_9", [f"TVC_IMG_castle_{CLIP}_9"], 0),
+        (f"TVC_IMG_castle_{CLIP}_castle_{CLIP}_9", [f"TVC_IMG_{CLIP}_9"], None),
+        (f"TVC_IMG_castle_{CLIP}_bbt_{CLIP}_9", [f"TVC_IMG_bbt_{CLIP}_9"], None),
         (f"TVC_IMG_{CLIP}_bbt_s04e13_seg01_clip_01_00009", [f"TVC_IMG_bbt_{CLIP}_00009"], None),
-        ("SN_IMG_scene0001_color_000100", ["SN_IMG_scene0001_03_color_000100"], 0),
+        ("SN_IMG_scene0001_color_000100", ["SN_IMG_scene0001_00_color_000100"], 0),
+        ("SN_IMG_scene0001_color_000100", ["SN_IMG_scene0001_03_color_000100"], None),
         (
             "SN_IMG_scene0001_color_0",
             ["SN_IMG_scene0001_00_color_0", "SN_IMG_scene0001_01_color_0"],
@@ -435,7 +439,8 @@ def test_a_directory_that_holds_none_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="holds no pictures"):
         import_otter(tmp_path / "empty", tmp_path / "out")
     assert [problem.text for problem in find_problems(tmp_path / "empty")] == [
-        "has no instructions"
+        "no file of the directory has the pictures: expected X.parquet or X.json",
+        "has no instructions",
     ]
     with pytest.raises(UsageError, match="ISO 639"):
         import_otter(tmp_path / "empty", tmp_path / "out", language="English")

@@ -1,15 +1,18 @@
 """Published directories that are made to break an import: depth, odd stores, ids that mislead."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from published import Published, row
+from published import Published, picture, row, text_of
 
 from mimicit.errors import SourceError
+from mimicit.gate.published import MENDS
 from mimicit.importers import import_otter
 from mimicit.published.json_files import MAX_DEPTH, items
 from mimicit.validate import find_problems
@@ -78,3 +81,67 @@ def test_what_is_not_deep_is_read_wherever_it_is_cut(
             SourceError, match=f"after record {len(value)}, .*more than {MAX_DEPTH}"
         ):
             list(items(path, "shallow.json"))
+
+
+def test_no_pair_is_mended_to_one_picture_twice(release: Published) -> None:
+    release.json("CGD", "CGD_IMG_000000069568")
+    pair = ["CGD_IMG_0000000000069568", "CGD_IMG_000000069568"]
+    release.instructions("CGD", {"CGD_INS_000001": row(pair)})
+    (problem,) = find_problems(release.root)
+    assert "would have one picture by two ids" in problem.text
+    assert MENDS not in problem.text
+    with pytest.raises(SourceError, match="not one of 1 instructions can be used") as caught:
+        import_otter(release.root, release.root.parent / "out", repair=True)
+    assert "would keep" not in str(caught.value)
+
+
+def test_a_scan_that_was_never_published_is_named_and_not_taken(release: Published) -> None:
+    release.json("SN", "SN_IMG_scene0001_01_color_000000")
+    release.instructions("SN", {"SN_INS_1": row(["SN_IMG_scene0001_color_000000"])})
+    (problem,) = find_problems(release.root)
+    assert "which may be 'SN_IMG_scene0001_01_color_000000'" in problem.text
+    assert MENDS not in problem.text
+
+
+def stored(release: Published, **columns: Any) -> Published:
+    """Write a table that is no frame with the ids as its index."""
+    pd.DataFrame(columns).to_parquet(release.root / "X.parquet")
+    return release.instructions("X", {"X_INS_1": row(["X_IMG_1"]), "X_INS_2": row(["X_IMG_2"])})
+
+
+@pytest.mark.parametrize(("rows", "named"), [([4, 2], "id"), (range(2), "image_name")])
+def test_ids_are_texts_where_the_index_of_pandas_is_the_numbers_of_rows(
+    release: Published, rows: Sequence[int], named: str
+) -> None:
+    columns = {
+        "width": [24, 24],
+        "base64": [text_of(picture(1)), text_of(picture(2))],
+        named: ["X_IMG_1", "X_IMG_2"],
+    }
+    stored(release, **{name: pd.Series(values, pd.Index(rows)) for name, values in columns.items()})
+    (problem,) = find_problems(release.root)
+    assert problem.text.startswith(f"has its ids in the column {named!r}, which pandas does not")
+    assert import_otter(release.root, release.root.parent / "out").instructions == 2
+
+
+@pytest.mark.parametrize("ids", [[b"X_IMG_1", b"\xff"], [{"a": 1}, {"a": 2}]])
+def test_ids_that_are_no_text_are_damage(release: Published, ids: list[Any]) -> None:
+    stored(release, id=ids, base64=[text_of(picture(1)), text_of(picture(2))])
+    with pytest.raises(SourceError, match=r"'X.parquet' is damaged: its ids are no text"):
+        import_otter(release.root, release.root.parent / "out")
+    found = [problem.text for problem in find_problems(release.root) if problem.row is None]
+    assert any("its ids are no text" in text for text in found)
+
+
+def test_a_release_without_pictures_is_named_once_with_what_was_passed_over(
+    tmp_path: Path,
+) -> None:
+    release = Published(tmp_path / "release").instructions("X", {"X_INS_1": row(["X_IMG_1"])})
+    pd.DataFrame({"id": ["X_IMG_1"], "image": [picture(1)]}).to_parquet(
+        tmp_path / "release/X.parquet"
+    )
+    problems = find_problems(release.root)
+    assert [(problem.file, problem.row) for problem in problems] == [
+        ("X.parquet", None), ("X_instructions.json", None), ("X_instructions.json", 0),
+    ]  # fmt: skip
+    assert problems[0].text == "holds no pictures as base64"

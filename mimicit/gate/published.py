@@ -38,12 +38,15 @@ def release_problems(directory: Path, decode: Decode = "all") -> Iterator[Proble
     for name, what in release.unreadable:
         yield Problem(name, what)
     for name, what in release.passed_over:
-        if "link" in what or "regular" in what:
+        if not release.stores or "link" in what or "regular" in what:
             yield Problem(name, what)
     pictures = Pictures(release, silent, strict=False)
     instructions = Instructions(release, silent, strict=False)
     for name, what in (*pictures.problems, *instructions.problems):
         yield Problem(name, what)
+    if not release.stores:
+        what = "no file of the directory has the pictures: expected X.parquet or X.json"
+        yield Problem(release.subsets[0].file.name, what)
     if not len(instructions):
         yield Problem(release.subsets[0].file.name, "has no instructions")
     yield from _of_stores(pictures)

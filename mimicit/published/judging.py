@@ -120,7 +120,10 @@ def _images(window: Window, pictures: Pictures) -> tuple[list[list[int]], list[F
         images.append(numbers[at:end])
         if any(odd[at:end]):
             places = [codes[place] for place in range(at, end) if odd[place]]
-            findings += _in_words(row, record.image_ids, places, names, found, pictures)
+            said = _in_words(row, record.image_ids, places, names, found, pictures)
+            there = [code for code in set(codes[at:end].tolist()) if found.numbers[code] >= 0]
+            doubt = len({int(found.numbers[code]) for code in there}) < len(there)
+            findings += map(_doubted, said) if doubt else said
         at = end
     return images, findings
 
@@ -151,9 +154,16 @@ def _in_words(  # noqa: PLR0913  # a row, and what was looked up for it
             continue
         detail = f"{which} cannot be found, the first {name!r}"
         if code in found.several:
-            one, other = found.several[code]
-            detail += f", which may be {one!r} or {other!r}"
+            detail += f", which may be {' or '.join(map(repr, found.several[code]))}"
         yield Finding(row, "annotations", "unknown-image", detail)
+
+
+def _doubted(finding: Finding) -> Finding:
+    """Take it that an id is not mended, since two ids of its row would stand for one picture."""
+    if not finding.mistake:
+        return finding
+    detail = f"{finding.detail}, but its row would have one picture by two ids"
+    return finding._replace(detail=detail, mistake="")
 
 
 def _contexts(

@@ -26,18 +26,31 @@ _TOO_LONG = re.compile(r"CGD_IMG_0000(\d{12})", re.ASCII)
 _BARE = re.compile(r"\d{12}", re.ASCII)
 
 SCANS = 100
-"""Scans that a scene of ScanNet is looked for in: their numbers have two digits."""
+"""Scans that a scene of ScanNet may have: their numbers have two digits. The first was published.
+
+https://github.com/Luodian/Otter, `mimic-it/convert-it/datasets/utils/scene_navigation_utils.py`.
+"""
+
+SHOWLESS = "bbt"
+"""The show whose clips have names without it."""
 
 
 def candidates(name: str) -> Iterator[tuple[str, str]]:
-    """Give what an id may stand for, each with the mistake that made this id of it."""
+    """Give what an id may stand for, each with the mistake that made this id of it.
+
+    The mistake is "" for what was not published, and was meant by none if by anybody: where there
+    is one of these, that is a doubt more.
+    """
     if found := _DOUBLED.fullmatch(name):
         before, clip, between, frame = found.groups()
-        for show in dict.fromkeys((before, between, None)):
-            yield DOUBLED, f"TVC_IMG_{f'{show}_' if show else ''}{clip}_{frame}"
+        shows = {before, between} - {None}
+        if len(shows) == 1:
+            yield DOUBLED, f"TVC_IMG_{min(shows)}_{clip}_{frame}"
+        if shows <= {SHOWLESS}:  # of any other show a clip of this name is another show's
+            yield DOUBLED, f"TVC_IMG_{clip}_{frame}"
     elif found := _NO_SCAN.fullmatch(name):
         for scan in range(SCANS):
-            yield NO_SCAN, f"SN_IMG_{found[1]}_{scan:02d}_color_{found[2]}"
+            yield "" if scan else NO_SCAN, f"SN_IMG_{found[1]}_{scan:02d}_color_{found[2]}"
     elif found := _TOO_LONG.fullmatch(name):
         yield TOO_LONG, f"CGD_IMG_{found[1]}"
     elif _BARE.fullmatch(name):

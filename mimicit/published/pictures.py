@@ -22,12 +22,13 @@ class Found:
     Attributes:
         numbers: Number of each one's picture; -1 where there is none.
         mistakes: What was wrong with those that were mended, else "".
-        several: For those that may stand for more than one picture, two of these; else ().
+        several: For those that are not there, and of which it is not sure what picture they stand
+            for, what it may be: one or two.
     """
 
     numbers: np.ndarray
     mistakes: list[str]
-    several: dict[int, tuple[str, str]]
+    several: dict[int, list[str]]
 
 
 class Pictures:
@@ -91,7 +92,7 @@ class Pictures:
         """Look ids up, each once; one that is not there is mended where that is sure."""
         numbers = self._places(names).copy()
         mistakes = [""] * len(names)
-        several: dict[int, tuple[str, str]] = {}
+        several: dict[int, list[str]] = {}
         missing = np.flatnonzero(numbers < 0).tolist()
         owners: list[int] = []
         kinds: list[str] = []
@@ -107,10 +108,10 @@ class Pictures:
             if number >= 0:
                 there.setdefault(owners[at], []).append(at)
         for place, found in there.items():
-            if len(found) == 1:
+            if len(found) == 1 and kinds[found[0]]:
                 numbers[place], mistakes[place] = places[found[0]], kinds[found[0]]
             else:
-                several[place] = spelled[found[0]], spelled[found[1]]
+                several[place] = [spelled[at] for at in found[:2]]
         return Found(numbers, mistakes, several)
 
 

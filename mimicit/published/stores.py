@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -25,6 +25,11 @@ ID_ROWS = 65536
 
 _KEYS = ("__index_level_0__", "__null_dask_index__", "id", "image_id", "index")
 """What the column of the ids is called where no pandas says which it is."""
+
+_TEXTS = (
+    *(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+    *(pa.types.is_binary, pa.types.is_large_binary),
+)
 
 _TEXT_LENGTH = 100
 """Characters from which on a text may be a picture."""
@@ -65,16 +70,16 @@ class Store:
             SourceError: the file is damaged.
         """
         if self.form == "parquet":
-            for batch in self._batches(ID_ROWS, [self.key]):
-                yield _texts(batch.column(0))
+            for names, _ in self._batches(ID_ROWS, [self.key]):
+                yield names
             return
-        names: list[str] = []
+        gathered: list[str] = []
         for name, _ in json_files.items(self.path, self.name, self.key):
-            names.append(name)
-            if len(names) == ID_ROWS:
-                yield column(names, pa.string())
-                names = []
-        yield column(names, pa.string())
+            gathered.append(name)
+            if len(gathered) == ID_ROWS:
+                yield column(gathered, pa.string())
+                gathered = []
+        yield column(gathered, pa.string())
 
     def pictures(self, wanted: np.ndarray) -> Iterator[Stored]:
         """Read the pictures at some places, in order; memory holds a few.
@@ -103,8 +108,8 @@ class Store:
     def _in_parquet(self, wanted: np.ndarray) -> Iterator[Stored]:
         """Give every picture, without its text where it is not wanted."""
         first = 0
-        for batch in self._batches(BATCH_ROWS, [self.key, "base64"]):
-            names, texts = _texts(batch.column(self.key)), batch.column("base64")
+        for names, batch in self._batches(BATCH_ROWS, [self.key, "base64"]):
+            texts = batch.column("base64")
             some = wanted[first : first + batch.num_rows].tolist()
             some += [False] * (batch.num_rows - len(some))
             for row, is_wanted in enumerate(some):
@@ -112,11 +117,13 @@ class Store:
                 yield Stored(first + row, names[row].as_py(), text)
             first += batch.num_rows
 
-    def _batches(self, rows: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    def _batches(self, rows: int, columns: list[str]) -> Iterator[tuple[pa.Array, pa.RecordBatch]]:
+        """Read rows, with their ids as strings."""
         try:
             # Page by page: pandas writes all rows as one group, and Arrow would read it whole.
             with pq.ParquetFile(self.path, pre_buffer=False, buffer_size=2**20) as parquet:
-                yield from parquet.iter_batches(rows, columns=columns)
+                for batch in parquet.iter_batches(rows, columns=columns):
+                    yield _texts(batch.column(self.key)), batch
         except (OSError, pa.ArrowException, ValueError) as error:
             what = " ".join(str(error).split())[:200]
             raise SourceError(f"{self.name!r} is damaged: {what}") from error
@@ -155,12 +162,21 @@ def _open_parquet(name: str, path: Path) -> Store | None:
         return None
     index = [each for each in _index(schema) if each in schema.names]
     others = [each for each in schema.names if each != "base64"]
-    keys = [*index, *(key for key in _KEYS if key in others), *others]
+    # The index that pandas made of a table's rows is numbers, and the ids stand beside it.
+    likely = [*index, *(key for key in _KEYS if key in others)]
+    keys = [*_of_text(schema, likely), *index, *_of_text(schema, others), *likely, *others]
     if not keys:
         raise SourceError(f"{name!r} has a column 'base64', and none with the ids of its pictures")
     if schema.names.count(keys[0]) > 1 or schema.names.count("base64") > 1:
         raise SourceError(f"{name!r} has a column twice")
-    return Store(name, path, "parquet", keys[0], indexed=bool(index))
+    return Store(name, path, "parquet", keys[0], indexed=keys[0] in index)
+
+
+def _of_text(schema: pa.Schema, names: Iterable[str]) -> list[str]:
+    """Give the columns that hold text, whatever it is stored as."""
+    kinds = {name: schema.field(name).type for name in names if schema.names.count(name) == 1}
+    plain = {n: k.value_type if pa.types.is_dictionary(k) else k for n, k in kinds.items()}
+    return [n for n, k in plain.items() if any(is_text(k) for is_text in _TEXTS)]
 
 
 def _index(schema: pa.Schema) -> list[str]:
