@@ -181,13 +181,22 @@ def head(path: Path, name: str) -> tuple[str, str]:
     return "", ""
 
 
+_KINDS = {
+    "null": "",
+    "boolean": "true or false",
+    "start_array": "a list",
+    "start_map": "an object",
+}
+"""What a value is that is no text, by its event of `ijson.parse`; else it is a number."""
+
+
 def find(path: Path, name: str, place: str) -> str:
     """Say what stands at a place such as `meta.split`, read no further than to there.
 
     An object that is not at its file's beginning is found too, which takes reading all before it.
 
     Returns:
-        The text there, or ""; of any other value but null the event of `ijson.parse`.
+        The text there, "" where there is none or null, or in words what else is there.
 
     Raises:
         SourceError: the file cannot be read, or is damaged before that.
@@ -197,7 +206,7 @@ def find(path: Path, name: str, place: str) -> str:
         try:
             for prefix, event, value in _events(file):
                 if prefix == place:
-                    return value if event == "string" else "" if event == "null" else event
+                    return value if event == "string" else _KINDS.get(event, "a number")
                 if prefix == above and event == "end_map":
                     break
         except DAMAGE as error:

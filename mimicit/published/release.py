@@ -120,8 +120,9 @@ def _subset(file: File, train: File | None, unreadable: list[tuple[str, str]]) -
         if said == split:
             return Subset(name.removesuffix(f"_{split}"), file, train, split)
     if said:
-        what = f"{file.name!r} is of the split {said[:80]!r}, as its `meta` says"
-        unreadable.append((file.name, f"{what}: expected {', '.join(SPLITS)}, or no `split`"))
+        what = f"the `split` in the `meta` of {file.name!r} is {said[:80]!r}"
+        expected = f"expected {', '.join(SPLITS)}, or no `split` at all, which is train"
+        unreadable.append((file.name, f"{what}: {expected}"))
     return Subset(name, file, train, "train")
 
 
