@@ -12,7 +12,8 @@ from mimicit.schema import Exchange
 
 SPECIAL_TOKENS = re.compile(
     r"<[\s/]{0,3}((image|img|video|audio)[^<>]{0,60}|(im|vision|start_of|end_of|unused|extra_id)_\w+"
-    r"|answer|pad|s|unk|eos|bos|mask|think(ing)?|tool_call)[\s/]{0,3}>"
+    r"|answer|pad|s|unk|eos|bos|mask|think(ing)?|tool_call|start-image|bbox|ref-object|cot-process)"
+    r"[\s/]{0,3}>"
     r"|<[|｜][^|｜<>]{1,40}[|｜]>|\[/?(INST|IMG(_\w{1,10})?)\]|<</?SYS>>",  # noqa: RUF001
     re.IGNORECASE,
 )

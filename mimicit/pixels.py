@@ -8,6 +8,9 @@ from PIL import Image
 JPEG_QUALITY = 90
 """Quality of the pictures that had to be made smaller before they were sent or stored."""
 
+JPEG_SIDE = 65_500
+"""Longest side in pixels of a JPEG that Pillow writes; it reads some that are longer."""
+
 
 def shrunk(picture: Image.Image, max_side: int) -> Image.Image:
     """Scale a picture down to `max_side` pixels a side; 0 for any. Never up."""

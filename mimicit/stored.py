@@ -8,7 +8,7 @@ from PIL import Image
 
 from mimicit import metadata
 from mimicit.images import Opened, opened
-from mimicit.pixels import DEEP, JPEG_QUALITY, as_jpeg, eight_bits, shrunk
+from mimicit.pixels import DEEP, JPEG_QUALITY, JPEG_SIDE, as_jpeg, eight_bits, shrunk
 
 SALVAGED_QUALITY = 95
 """Quality of a salvaged JPEG, which is encoded once more at its own size."""
@@ -52,7 +52,8 @@ def stored(data: bytes, form: StoreForm) -> tuple[bytes, tuple[str, ...]]:
         changes += ["metadata-stripped"] * (stripped is not data)
     if stripped is not None and not found.salvaged and not resized:
         return stripped, tuple(changes)
-    if (found.salvaged or resized) and _may_lose(found, data):
+    side = form.max_side if resized else max(found.picture.size)
+    if (found.salvaged or resized) and side <= JPEG_SIDE and _may_lose(found, data):
         made = _as_jpeg(found, form.max_side * resized)
     else:
         made = _as_png(found, form.max_side * resized)

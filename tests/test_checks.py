@@ -13,6 +13,9 @@ from mimicit.schema import Exchange
     [
         "<image>",
         "<answer>",
+        "<bbox>",
+        "<ref-object>",
+        "<start-image>",
         "<Image>",
         "< image >",
         "<image_1>",

@@ -61,6 +61,7 @@ CLEAR = Image.merge("RGBA", (*PICTURE.split(), GREY))
         encoded(GREY, "JPEG", progressive=True),
         encoded(PICTURE.quantize(), "PNG"),
         encoded(GREY.convert("1"), "PNG"),
+        encoded(PICTURE, "MPO", save_all=True, append_images=[PICTURE.rotate(180)]),
     ],
 )
 def test_a_picture_that_trainers_show_right_leaves_byte_for_byte(data: bytes) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -233,11 +234,19 @@ def test_pairs_stories_and_rooms_keep_the_ids_of_their_pictures(
 def test_ids_begin_as_the_older_loader_expects(
     strategies: dict[str, int], name: str, spelled: str
 ) -> None:
-    assert Spelling(strategies).instruction(name) == spelled
+    ids = pa.chunked_array([[name]])
+    assert Spelling(strategies, ids).instruction(name) == spelled
+
+
+def test_no_id_is_spelled_like_one_that_is_there_already() -> None:
+    ids = pa.chunked_array([["LA_INS_1_00"], ["LACR_T2T_00_INS_1_00", "FQ_INS_1"]])
+    spelled = Spelling({"similar-text": 1}, ids)
+    assert [spelled.instruction(name) for name in ids.to_pylist()] == ids.to_pylist()
+    assert spelled.image("FQ_IMG_1") == "FQ_IMG_1"
 
 
 def test_pictures_of_humour_are_called_as_they_were() -> None:
-    spelled = Spelling({})
+    spelled = Spelling({}, pa.chunked_array([["FQ_INS_H_A_1_00"]]))
     assert spelled.image("FQ_IMG_H_A_1_000001000") == "FunQA_IMG_H_A_1_000001000"
     assert spelled.image("LA_IMG_000000000001") == "LA_IMG_000000000001"
 

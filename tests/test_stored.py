@@ -201,3 +201,10 @@ def test_whatever_is_made_of_real_files_is_good() -> None:
                 assert max(after.width, after.height) == 50, path.name
             else:
                 assert (after.width, after.height) == (before.width, before.height), path.name
+
+
+def test_what_is_too_long_for_a_jpeg_becomes_a_png() -> None:
+    data = saved(Image.new("RGB", (66_000, 10), "red"), "JPEG2000")
+    made, changes = stored(data, StoreForm(max_side=65_535))
+    assert changes == ("resized", "re-encoded")
+    assert (decode(made).format, decode(made).size) == ("PNG", (65_535, 10))

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 
 from mimicit.example_sets import ExampleSet, Shown
@@ -26,9 +28,11 @@ class Spelling:
 
     Args:
         strategies: In-context examples by the strategy that found them.
+        ids: Ids of all instructions. Where one is spelled so already, as in what was imported, all
+            stay as they are: two could become one otherwise.
     """
 
-    def __init__(self, strategies: Mapping[str, int]) -> None:
+    def __init__(self, strategies: Mapping[str, int], ids: pa.ChunkedArray) -> None:
         found = Counter[str]()
         for name, count in strategies.items():
             found[name.partition("/")[0]] += count
@@ -38,6 +42,9 @@ class Spelling:
             kind = "LACONV" if found else "LADD"
         # The number was that of a part of the release; here it keeps the two sources apart.
         self._instructions = {"LA": f"{kind}_00", "LLAVA": f"{kind}_01", "FQ": "FunQA"}
+        self._images = {"FQ": "FunQA"}
+        if pc.any(pc.match_substring_regex(ids, "^(LACONV|LACR|LADD|FunQA)_")).as_py():
+            self._instructions, self._images = {}, {}
 
     def instruction(self, name: str) -> str:
         """Spell the id of an instruction."""
@@ -46,7 +53,8 @@ class Spelling:
 
     def image(self, name: str) -> str:
         """Spell the id of a picture."""
-        return f"FunQA_IMG_{name[7:]}" if name.startswith("FQ_IMG_") else name
+        prefix, _, rest = name.partition("_IMG_")
+        return f"{self._images.get(prefix, prefix)}_IMG_{rest}"
 
 
 class IdSet:

@@ -37,7 +37,7 @@ def write(dataset: Dataset, out: Path, how: How) -> Told:
     Raises:
         SourceError: a picture is damaged or not there.
     """
-    spelled = Spelling(_strategies(dataset))
+    spelled = Spelling(_strategies(dataset), dataset.instructions.column("id"))
     parts, left_out = _write_texts(dataset, out, how, spelled)
     named = _name(parts)
     pictures = Pictures(dataset.images, how.max_side)
@@ -185,7 +185,8 @@ _USE_IN_CONTEXT = """
 would put texts about other pictures below the query's own. `X_in_context.yaml` is for a loader that
 gives a model the picture of every example, as `mimicit.formats.otter` does; the released one emits
 an `<image>` for each and loads the query's alone. An older one (v0.2) shows the first two examples
-of ids that begin with `LACR`, each below its own picture: for that, link with `--shots 2`.
+of ids that begin with `LACR`, each below its own picture: for that, link with `--shots 2`. Of ids
+that begin with `LACONV` it shows the last two, which are about the same picture.
 """
 
 FORMAT = Format("Otter's and OpenFlamingo's training files", ("turns",), write)

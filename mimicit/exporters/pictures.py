@@ -18,17 +18,15 @@ from mimicit import metadata
 from mimicit.errors import SourceError
 from mimicit.image_store import ImageStore
 from mimicit.images import FORMATS, UnusablePicture, opened
-from mimicit.pixels import JPEG_QUALITY, as_jpeg, on_white, shrunk
+from mimicit.pixels import JPEG_QUALITY, JPEG_SIDE, as_jpeg, on_white, shrunk
 from mimicit.stored import LOSSY, SALVAGED_QUALITY
 
-SUFFIXES: Mapping[str, str] = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
-"""Formats that every trainer reads, with the ending of their files."""
+SUFFIXES: Mapping[str, str] = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
+"""Formats that every trainer reads, with the ending of their files; of an MPO, which is a JPEG with
+more behind it, they show the first picture."""
 
 PLAIN_MODES = frozenset(("1", "L", "P", "RGB"))
 """Pillow's modes that `convert("RGB")` shows as they are."""
-
-JPEG_SIDE = 65_500
-"""Longest side in pixels of a JPEG that Pillow writes; it reads some that are longer."""
 
 NAME_BYTES = 255
 """Length of a file's name at most, on every common file system."""
@@ -169,7 +167,7 @@ def _shown_right(data: bytes, max_side: int) -> str:
             right = (
                 picture.mode in PLAIN_MODES
                 and not picture.has_transparency_data
-                and getattr(picture, "n_frames", 1) == 1
+                and (picture.format == "MPO" or getattr(picture, "n_frames", 1) == 1)
                 and not late
                 and metadata.orientation(picture) == 1
                 and not 0 < max_side < max(picture.size)

@@ -113,7 +113,7 @@ class Store:
             some = wanted[first : first + batch.num_rows].tolist()
             some += [False] * (batch.num_rows - len(some))
             for row, is_wanted in enumerate(some):
-                text = texts[row].as_py() if is_wanted else None
+                text = _value(texts[row]) if is_wanted else None
                 yield Stored(first + row, names[row].as_py(), text)
             first += batch.num_rows
 
@@ -127,6 +127,14 @@ class Store:
         except (OSError, pa.ArrowException, ValueError) as error:
             what = " ".join(str(error).split())[:200]
             raise SourceError(f"{self.name!r} is damaged: {what}") from error
+
+
+def _value(found: pa.Scalar) -> object:
+    """Give what a column holds, of text that is none its bytes."""
+    try:
+        return found.as_py()
+    except UnicodeDecodeError as error:
+        return error.object
 
 
 def _texts(ids: pa.Array) -> pa.Array:
