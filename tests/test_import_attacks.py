@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -131,6 +133,19 @@ def test_ids_that_are_no_text_are_damage(release: Published, ids: list[Any]) -> 
         import_otter(release.root, release.root.parent / "out")
     found = [problem.text for problem in find_problems(release.root) if problem.row is None]
     assert any("its ids are no text" in text for text in found)
+
+
+@pytest.mark.parametrize("coded", [False, True])
+def test_base64_that_is_no_text_is_one_picture_less(release: Published, coded: bool) -> None:
+    broken = pa.array([text_of(picture(1)).encode(), b"iVBORw0KGgo\xdd"], pa.binary())
+    texts = broken.view(pa.string())
+    texts = texts.dictionary_encode() if coded else texts
+    table = pa.table({"id": ["X_IMG_1", "X_IMG_2"], "base64": texts})
+    pq.write_table(table, release.root / "X.parquet")
+    release.instructions("X", {"X_INS_1": row(["X_IMG_1"]), "X_INS_2": row(["X_IMG_2"])})
+    made = import_otter(release.root, release.root.parent / "out")
+    assert (made.instructions, made.rejected["media", "not-base64"]) == (1, 1)
+    assert any(p.id == "X_IMG_2" and "not-base64" in p.text for p in find_problems(release.root))
 
 
 def test_a_release_without_pictures_is_named_once_with_what_was_passed_over(
