@@ -64,7 +64,7 @@ def _print(made: "Imported", directory: Path) -> None:
         *(("", f"{count:,} {mistake}") for mistake, count in made.mended.items()),
         ("rejected", f"{sum(made.rejected.values()):,}"),
         *((f"  {stage}", f"{n:,} {reason}") for (stage, reason), n in made.rejected.items()),
-        *(("not read", f"{name}: it {why}") for name, why in made.passed_over),
+        *(("not read", f"{name!r}: it {why}") for name, why in made.passed_over),
     ]
     print(f"\n{made.out}\n")  # noqa: T201
     for name, value in lines:

@@ -1,6 +1,7 @@
 """Published directories that are made to break an import: depth, odd stores, ids that mislead."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import run_cli
 from hypothesis import given
 from hypothesis import strategies as st
 from published import Published, picture, row, text_of
 
-from mimicit.errors import SourceError
+from mimicit.errors import Problem, SourceError
 from mimicit.gate.published import MENDS
-from mimicit.importers import import_otter
+from mimicit.importers import Imported, import_otter
 from mimicit.published.json_files import MAX_DEPTH, items
 from mimicit.validate import find_problems
 
@@ -160,3 +162,86 @@ def test_a_release_without_pictures_is_named_once_with_what_was_passed_over(
         ("X.parquet", None), ("X_instructions.json", None), ("X_instructions.json", 0),
     ]  # fmt: skip
     assert problems[0].text == "holds no pictures as base64"
+
+
+def imported(release: Published, **options: Any) -> Imported:
+    return import_otter(release.root, release.root.parent / "out", **options)
+
+
+def test_a_file_whose_name_is_no_text_is_passed_over_and_named(release: Published) -> None:
+    release.instructions("LADD", {"LADD_INS_1": row([CAT])})
+    for name in (b"L\xffA_instructions.json", b"\xff/X.json"):
+        path = release.root / os.fsdecode(name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text('{"data": {}}')
+    done = run_cli("import", "otter", release.root, "--out", release.root.parent / "out")
+    assert done.returncode == 0, done.stderr
+    assert r"'L\udcffA_instructions.json': it has a name that is not UTF-8" in done.stdout
+    found = run_cli("validate", release.root, "--json")
+    assert found.returncode == 4
+    problems = [json.loads(line) for line in found.stdout.splitlines()]
+    assert [each["file"] for each in problems] == [r"L\xffA_instructions.json", r"\xff/X.json"]
+
+
+def test_what_was_trained_on_of_no_instructions_is_named(release: Published) -> None:
+    release.instructions("LADD", {"LADD_INS_1": row([CAT])}).train("LAD", {"LADD_INS_1": []})
+    why = "has no 'LAD_instructions.json' beside it"
+    assert imported(release).passed_over == (("LAD_train.json", why),)
+    assert find_problems(release.root) == [Problem("LAD_train.json", why)]
+
+
+UNREADABLE = {
+    "no JSON": b"notes: none",
+    "nothing": b"",
+    "a text that is cut off": b'{"about": "what it is and who made it, at more than great length',
+    "no UTF-8": b'{"caf\xe9": "1"}',
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_an_unreadable_file_that_seems_to_have_no_pictures_is_passed_over(
+    release: Published, what: str
+) -> None:
+    release.instructions("LADD", {"LADD_INS_1": row([CAT])})
+    (release.root / "notes.json").write_bytes(UNREADABLE[what])
+    ((name, why),) = imported(release).passed_over
+    assert name == "notes.json"
+    assert why.startswith("is no JSON: ")
+    assert find_problems(release.root) == [Problem(name, why)]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        *((name, b"no JSON") for name in ("LADD.json", "LA.json", "sub/LADD_00001.json")),
+        ("x.parquet", b"PAR1 and no more"),
+        ("x.json", b'\xef\xbb\xbf{\n "X_IMG_1": "iVBO'),
+        ("x.json", b'{"33471": ["' + b"iVBO/+" * 2000),
+        ("x.json", b'{"base64": {"33471": "iVBO'),
+    ],
+)
+def test_an_unreadable_file_that_may_have_been_pictures_ends_an_import(
+    release: Published, name: str, data: bytes
+) -> None:
+    release.instructions("LADD", {"LADD_INS_1": row([CAT])})
+    path = release.root / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    with pytest.raises(SourceError, match=f"{name!r} is (no JSON|no Parquet file|damaged)"):
+        imported(release)
+    assert [problem.file for problem in find_problems(release.root)] == [name]
+
+
+def test_where_nothing_has_pictures_an_unreadable_file_may_have_been_they(tmp_path: Path) -> None:
+    release = Published(tmp_path / "release").instructions("X", {"X_INS_1": row(["X_IMG_1"])})
+    (release.root / "notes.json").write_bytes(b"no JSON")
+    with pytest.raises(SourceError, match=r"'notes\.json' is no JSON"):
+        imported(release)
+
+
+def test_a_text_at_the_beginning_makes_no_file_one_of_pictures(release: Published) -> None:
+    release.instructions("LADD", {"LADD_INS_1": row([CAT])})
+    about = {"about": "What it is and who made it and why it was done. " * 9, "a": 1}
+    (release.root / "about.json").write_text(json.dumps(about))
+    assert imported(release).passed_over == (("about.json", "holds no pictures as base64"),)
+    assert find_problems(release.root) == []

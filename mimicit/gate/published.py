@@ -19,7 +19,7 @@ from mimicit.progress import silent
 from mimicit.published.instructions import Instructions
 from mimicit.published.judging import BARE_LIST, DANGLING, Finding, judge
 from mimicit.published.pictures import Pictures
-from mimicit.published.release import Release, find_release
+from mimicit.published.release import NO_PICTURES, Release, find_release
 from mimicit.published.rows import windows
 from mimicit.published.stores import Stored, decoded
 
@@ -38,8 +38,8 @@ def release_problems(directory: Path, decode: Decode = "all") -> Iterator[Proble
     for name, what in release.unreadable:
         yield Problem(name, what)
     for name, what in release.passed_over:
-        if not release.stores or "link" in what or "regular" in what:
-            yield Problem(name, what)
+        if not release.stores or what != NO_PICTURES:
+            yield Problem(_printable(name), what)
     pictures = Pictures(release, silent, strict=False)
     instructions = Instructions(release, silent, strict=False)
     for name, what in (*pictures.problems, *instructions.problems):
@@ -57,6 +57,11 @@ def release_problems(directory: Path, decode: Decode = "all") -> Iterator[Proble
         yield Problem(fault.file, what, fault.entry.place, fault.entry.query)
     if decode != "none":
         yield from _of_pictures(pictures, decode)
+
+
+def _printable(name: str) -> str:
+    """Spell a file's name that may be no UTF-8."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _of_rows(release: Release, instructions: Instructions, pictures: Pictures) -> Iterator[Problem]:

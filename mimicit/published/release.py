@@ -1,13 +1,13 @@
 """Which files of a directory are a published MIMIC-IT release, and which are passed over."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mimicit.errors import SourceError
 from mimicit.published import json_files
-from mimicit.published.stores import Store, open_store
+from mimicit.published.stores import Store, open_store, seems_store
 from mimicit.schema import SPLITS, Split
 
 INSTRUCTIONS, TRAIN = "_instructions.json", "_train.json"
@@ -15,6 +15,9 @@ INSTRUCTIONS, TRAIN = "_instructions.json", "_train.json"
 
 BESIDE = ("/export.json", "_train_alone.json")
 """How the paths of files end that an export of ours has besides, and that hold nothing more."""
+
+NO_PICTURES = "holds no pictures as base64"
+"""Why files are passed over that any directory may have, and that are no loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,10 @@ class Release:
         subsets: Instructions; there is one at least. Those that are held out come last, since they
             repeat examples out of the others.
         stores: Pictures. All of them together are one space of ids.
-        unreadable: Files that cannot be read as what they seem to be, and why.
-        passed_over: Files whose names fit and that are not read, and why.
+        unreadable: Files that cannot be read as what they seem to be, and why: what an import ends
+            at.
+        passed_over: Files whose names fit and that are not read, and why. A name that is not UTF-8
+            stands here as Python has it, with halves of surrogate pairs.
     """
 
     directory: Path
@@ -89,24 +94,52 @@ def find_release(directory: Path) -> Release:
             f"{str(directory)!r} holds no published instructions: expected X{INSTRUCTIONS}, with "
             f"the pictures in X.parquet or X.json beside it{_not_read(passed_over)}"
         )
+    stores = _stores(files, [subset.name for subset in subsets], unreadable, passed_over)
+    return Release(
+        directory, tuple(subsets), tuple(stores), tuple(unreadable), tuple(sorted(passed_over))
+    )
+
+
+def _stores(
+    files: Mapping[str, File],
+    subsets: Sequence[str],
+    unreadable: list[tuple[str, str]],
+    passed_over: list[tuple[str, str]],
+) -> list[Store]:
+    """Find the files of pictures; what cannot be read is no loss where it was none of them."""
     stores: list[Store] = []
+    damaged: list[tuple[str, str]] = []
     for name, file in files.items():
+        if name.endswith(TRAIN) and name.removesuffix(TRAIN) + INSTRUCTIONS not in files:
+            beside = f"{name.rpartition('/')[2].removesuffix(TRAIN)}{INSTRUCTIONS}"
+            passed_over.append((name, f"has no {beside!r} beside it"))
         if name.endswith((INSTRUCTIONS, TRAIN)):
             continue
         try:
             store = open_store(name, file.path)
         except SourceError as error:
-            unreadable.append((name, str(error)))
+            grave = _is_named_for(name, subsets) or seems_store(file.path)
+            (unreadable if grave else damaged).append((name, str(error)))
             continue
         if store:
             stores.append(store)
         elif not f"/{name}".endswith(BESIDE):
-            passed_over.append((name, "holds no pictures as base64"))
+            passed_over.append((name, NO_PICTURES))
+    if stores:
+        passed_over += ((name, what.removeprefix(f"{name!r} ")) for name, what in damaged)
+    else:
+        unreadable += damaged
     # The loader of today reads Parquet: where pictures are there in both, those come first.
-    stores.sort(key=lambda store: (store.form != "parquet", store.name))
-    return Release(
-        directory, tuple(subsets), tuple(stores), tuple(unreadable), tuple(sorted(passed_over))
-    )
+    return sorted(stores, key=lambda store: (store.form != "parquet", store.name))
+
+
+def _is_named_for(name: str, subsets: Sequence[str]) -> bool:
+    """Tell whether a file is called as pictures are, after all or some of the instructions.
+
+    Instructions `LACONV` and `LADD` have theirs in `LA`, and those of `E4D` may be in `E4D_1`.
+    """
+    stem = name.rpartition("/")[2].removesuffix(".json")
+    return any(each.startswith(stem) or (each and stem.startswith(each)) for each in subsets)
 
 
 def _subset(file: File, train: File | None, unreadable: list[tuple[str, str]]) -> Subset:
@@ -159,9 +192,19 @@ def _files(directory: Path, passed_over: list[tuple[str, str]]) -> Iterator[File
                 continue
             path = Path(folder, name)
             shown = path.relative_to(directory).as_posix()
-            if not Path(os.path.realpath(path)).is_relative_to(root):
+            if not _is_utf8(shown):  # nothing could be written that names it
+                passed_over.append((shown, "has a name that is not UTF-8"))
+            elif not Path(os.path.realpath(path)).is_relative_to(root):
                 passed_over.append((shown, "is a link that leads out of the directory"))
             elif not path.is_file():
                 passed_over.append((shown, "is not a regular file"))
             else:
                 yield File(shown, path)
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,18 @@ _TEXTS = (
     *(pa.types.is_binary, pa.types.is_large_binary),
 )
 
-_TEXT_LENGTH = 100
-"""Characters from which on a text may be a picture."""
+_BASE64 = r"[A-Za-z0-9+/_-]{70}"
+"""How a text goes on that may be a picture: without a blank, as no sentence does."""
+
+_BEGINNING = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*\{\s*\"(?:[^\"\\]*_IMG_|[^\"\\]*\"\s*:\s*\[?\s*\""
+    + _BASE64.encode()
+    + b")"
+)
+"""What a file begins with that was to be JSON with pictures."""
+
+_FIRST_BYTES = 4096
+"""How much is looked at to see what a file begins with."""
 
 _ALPHABET = str.maketrans("-_", "+/")
 
@@ -160,6 +171,20 @@ def open_store(name: str, path: Path) -> Store | None:
     return _open_parquet(name, path) if name.endswith(".parquet") else _open_json(name, path)
 
 
+def seems_store(path: Path) -> bool:
+    """Tell whether a file that `open_store` cannot read may have been meant to hold pictures.
+
+    What a Parquet file has is told at its very end, and anything may stand in one without that.
+    """
+    if path.name.endswith(".parquet"):
+        return True
+    try:
+        with path.open("rb") as file:
+            return _BEGINNING.match(file.read(_FIRST_BYTES)) is not None
+    except OSError:
+        return True
+
+
 def _open_parquet(name: str, path: Path) -> Store | None:
     try:
         schema = pq.read_schema(path)
@@ -203,7 +228,7 @@ def _open_json(name: str, path: Path) -> Store | None:
     key, value = json_files.head(path, name)
     if key == "base64" and value == "start_map":  # a table by columns
         return Store(name, path, "json", "base64")
-    if not key or ("_IMG_" not in key and len(value) < _TEXT_LENGTH):
+    if not key or not ("_IMG_" in key or re.search(_BASE64, value[:_FIRST_BYTES])):
         return None
     return Store(name, path, "json", "")
 
