@@ -1,7 +1,6 @@
 """Bringing in published directories: what stays as it is, what is mended, what is turned away."""
 
 import base64
-import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import contents, run_cli
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from published import Published, picture, row, sample_release, text_of
 
@@ -347,58 +346,6 @@ def test_an_import_of_which_nothing_is_left_says_why_and_what_would_help(
     with pytest.raises(SourceError, match=r"unknown-image \(2\)(?s:.*)--repair would keep 2"):
         import_otter(release.root, release.root.parent / "out")
     assert not (release.root.parent / "out").exists()
-
-
-DAMAGE: dict[str, tuple[bytes, str]] = {
-    "cut off": (b'{"data": {"X_INS_1": {"instruction": "a", "ans', "is damaged"),
-    "cut off later": (b'{"data": {"X_INS_1": {}, "X_INS_2": {"a"', "after record 1, 'X_INS_1'"),
-    "no number": (b'{"data": {"X_INS_1": {}, "X_INS_2": NaN}}', "after record 1, 'X_INS_1'"),
-    "no UTF-8": (b'{"data": {"X_INS_1": {"instruction": "\xff"}}}', "is damaged"),
-    "half a pair in bytes": (b'{"data": {"X_INS_1": "\xed\xa0\x80"}}', "is damaged"),
-    "a list": (b"[1, 2]", "expected {"),
-    "a list inside": (b'{"data": [1, 2]}', "expected {"),
-    "nothing": (b"", "is damaged"),
-    "no data": (b'{"meta": {"data": {}}}', "expected {"),
-    "deep": (b'{"data": ' + b'{"a":' * 2_000, "is damaged"),
-}
-
-
-@pytest.mark.parametrize("what", DAMAGE)
-def test_a_damaged_file_is_named_with_the_place(release: Published, what: str) -> None:
-    data, said = DAMAGE[what]
-    release.parquet("X", "X_IMG_1")
-    (release.root / "X_instructions.json").write_bytes(data)
-    with pytest.raises(SourceError, match=r"'X_instructions\.json'") as error:
-        import_otter(release.root, release.root.parent / "out")
-    assert said in str(error.value)
-    found = find_problems(release.root)
-    assert any(p.file == "X_instructions.json" and said in p.text for p in found)
-
-
-@pytest.mark.parametrize("name", ["X.parquet", "X.json"])
-def test_a_damaged_store_is_named(release: Published, name: str) -> None:
-    release.parquet("X", "X_IMG_1") if name == "X.parquet" else release.json("X", "X_IMG_1")
-    release.instructions("X", {"X_INS_1": row(["X_IMG_1"])})
-    path = release.root / name
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(SourceError, match=f"'{name}'"):
-        import_otter(release.root, release.root.parent / "out")
-    assert any(problem.file == name for problem in find_problems(release.root))
-
-
-@settings(max_examples=25)
-@given(st.integers(0, 400), st.binary(min_size=1, max_size=4))
-def test_whatever_stands_in_a_file_ends_in_a_dataset_or_in_an_error_of_ours(
-    tmp_path_factory: pytest.TempPathFactory, place: int, junk: bytes
-) -> None:
-    release = Published(tmp_path_factory.mktemp("junk") / "release").json("X", "X_IMG_1")
-    release.instructions("X", {f"X_INS_{n}": row(["X_IMG_1"], ["X_INS_1"]) for n in (1, 2)})
-    path = release.root / "X_instructions.json"
-    data = path.read_bytes()
-    path.write_bytes(data[:place] + junk + data[place + len(junk) :])
-    list(find_problems(release.root, decode="none"))
-    with contextlib.suppress(SourceError):
-        bring_in(release)
 
 
 def test_half_of_a_surrogate_pair_is_a_letter_that_no_text_may_hold(

@@ -190,55 +190,6 @@ def test_what_was_trained_on_of_no_instructions_is_named(release: Published) -> 
     assert find_problems(release.root) == [Problem("LAD_train.json", why)]
 
 
-UNREADABLE = {
-    "no JSON": b"notes: none",
-    "nothing": b"",
-    "a text that is cut off": b'{"about": "what it is and who made it, at more than great length',
-    "no UTF-8": b'{"caf\xe9": "1"}',
-}
-
-
-@pytest.mark.parametrize("what", UNREADABLE)
-def test_an_unreadable_file_that_seems_to_have_no_pictures_is_passed_over(
-    release: Published, what: str
-) -> None:
-    release.instructions("LADD", {"LADD_INS_1": row([CAT])})
-    (release.root / "notes.json").write_bytes(UNREADABLE[what])
-    ((name, why),) = imported(release).passed_over
-    assert name == "notes.json"
-    assert why.startswith("is no JSON: ")
-    assert find_problems(release.root) == [Problem(name, why)]
-
-
-@pytest.mark.parametrize(
-    ("name", "data"),
-    [
-        *((name, b"no JSON") for name in ("LADD.json", "LA.json", "sub/LADD_00001.json")),
-        ("x.parquet", b"PAR1 and no more"),
-        ("x.json", b'\xef\xbb\xbf{\n "X_IMG_1": "iVBO'),
-        ("x.json", b'{"33471": ["' + b"iVBO/+" * 2000),
-        ("x.json", b'{"base64": {"33471": "iVBO'),
-    ],
-)
-def test_an_unreadable_file_that_may_have_been_pictures_ends_an_import(
-    release: Published, name: str, data: bytes
-) -> None:
-    release.instructions("LADD", {"LADD_INS_1": row([CAT])})
-    path = release.root / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(data)
-    with pytest.raises(SourceError, match=f"{name!r} is (no JSON|no Parquet file|damaged)"):
-        imported(release)
-    assert [problem.file for problem in find_problems(release.root)] == [name]
-
-
-def test_where_nothing_has_pictures_an_unreadable_file_may_have_been_they(tmp_path: Path) -> None:
-    release = Published(tmp_path / "release").instructions("X", {"X_INS_1": row(["X_IMG_1"])})
-    (release.root / "notes.json").write_bytes(b"no JSON")
-    with pytest.raises(SourceError, match=r"'notes\.json' is no JSON"):
-        imported(release)
-
-
 def test_a_text_at_the_beginning_makes_no_file_one_of_pictures(release: Published) -> None:
     release.instructions("LADD", {"LADD_INS_1": row([CAT])})
     about = {"about": "What it is and who made it and why it was done. " * 9, "a": 1}

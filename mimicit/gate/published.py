@@ -19,7 +19,7 @@ from mimicit.progress import silent
 from mimicit.published.instructions import Instructions
 from mimicit.published.judging import BARE_LIST, DANGLING, Finding, judge
 from mimicit.published.pictures import Pictures
-from mimicit.published.release import NO_PICTURES, Release, find_release
+from mimicit.published.release import INSTRUCTIONS, NO_PICTURES, Release, find_release
 from mimicit.published.rows import windows
 from mimicit.published.stores import Stored, decoded
 
@@ -44,10 +44,11 @@ def release_problems(directory: Path, decode: Decode = "all") -> Iterator[Proble
     instructions = Instructions(release, silent, strict=False)
     for name, what in (*pictures.problems, *instructions.problems):
         yield Problem(name, what)
-    if not release.stores:
+    lost = [name for name, _ in release.unreadable if not name.endswith(INSTRUCTIONS)]
+    if not release.stores and not lost:
         what = "no file of the directory has the pictures: expected X.parquet or X.json"
         yield Problem(release.subsets[0].file.name, what)
-    if not len(instructions):
+    if not len(instructions) and not instructions.problems:
         yield Problem(release.subsets[0].file.name, "has no instructions")
     yield from _of_stores(pictures)
     yield from _of_rows(release, instructions, pictures)
@@ -78,7 +79,7 @@ def _of_rows(release: Release, instructions: Instructions, pictures: Pictures) -
                     if not same:  # as in files of which each is complete
                         yield Problem(name, _in_words(finding), record.place, record.id)
         except SourceError as error:
-            if (name, str(error)) not in instructions.problems:
+            if name not in dict(instructions.problems):  # of that it was told
                 yield Problem(name, str(error))
 
 
@@ -131,7 +132,7 @@ def _of_pictures(pictures: Pictures, decode: Decode) -> Iterator[Problem]:
                             what = f"stands also in {other!r}, with other bytes: those are used"
                             yield Problem(store.name, what, picture.place, picture.id)
             except SourceError as error:
-                if (store.name, str(error)) not in pictures.problems:
+                if store.name not in dict(pictures.problems):
                     yield Problem(store.name, str(error))
 
 

@@ -12,10 +12,9 @@ import pyarrow as pa
 from mimicit.columns import column, places_in
 from mimicit.errors import SourceError
 from mimicit.progress import Track
-from mimicit.published import json_files
 from mimicit.published.pictures import each_once
 from mimicit.published.release import File, Release, Subset
-from mimicit.published.rows import WINDOW_ROWS, Trained, trained
+from mimicit.published.rows import WINDOW_ROWS, Trained, records, trained
 from mimicit.schema import SPLITS
 
 ID_ROWS = 65536
@@ -138,8 +137,7 @@ class Instructions:
 
     def _read(self, file: File) -> Iterator[pa.Array]:
         names: list[str] = []
-        items = self._tolerated(file.name, json_files.items(file.path, file.name, "data"))
-        for name, value in items:
+        for name, value in self._tolerated(file.name, records(file)):
             names.append(name)
             self._contents.append(_digest(value))
             if len(names) == ID_ROWS:

@@ -228,7 +228,8 @@ def refuse_without(path: Path, name: str, key: str) -> None:
                 if prefix == key or (not prefix and event not in {"start_map", "map_key"}):
                     break
         except DAMAGE as error:
-            raise SourceError(f"{name!r} is no JSON: {_first_line(error)}") from error
+            what = f"{name!r} is damaged at its beginning: {_first_line(error)}"
+            raise SourceError(what) from error
     raise SourceError(f'{name!r} is not of the published form: expected {{"{key}": {{ID: …}}}}')
 
 

@@ -48,6 +48,16 @@ class Window:
     records: list[Record]
 
 
+def records(file: File) -> Iterator[tuple[str, Any]]:
+    """Give every record of a file of instructions by its id, whatever it is.
+
+    Raises:
+        SourceError: it cannot be read, is damaged, or not of this form.
+    """
+    json_files.refuse_without(file.path, file.name, "data")
+    yield from json_files.items(file.path, file.name, "data")
+
+
 def windows(subset: Subset) -> Iterator[Window]:
     """Read a file's records, many at a time.
 
@@ -55,12 +65,10 @@ def windows(subset: Subset) -> Iterator[Window]:
         SourceError: it cannot be read, is damaged, or not of this form. What came before the damage
             is given first.
     """
-    json_files.refuse_without(subset.file.path, subset.file.name, "data")
     gathered: list[Record] = []
     ids = characters = 0
     try:
-        items = json_files.items(subset.file.path, subset.file.name, "data")
-        for place, (name, value) in enumerate(items):
+        for place, (name, value) in enumerate(records(subset.file)):
             record = _record(place, name, value)
             gathered.append(record)
             ids += len(record.image_ids) + len(record.rel_ins_ids)
