@@ -190,27 +190,38 @@ class Instructions:
 
 
 def faulty(own: np.ndarray, owners: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Tell which contexts cannot be: such as are not there, the query itself, or stand twice.
+    """Tell which contexts cannot be: such as are not there, or the query itself.
 
     Args:
         own: Number of each query.
         owners: The query of each context, as a place in `own`, in order.
         found: Number of each context, or -1.
     """
-    bad = (found < 0) | (found == own[owners])
+    bad: np.ndarray = (found < 0) | (found == own[owners])
+    return bad
+
+
+def repeated(owners: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Tell which contexts their query has named before.
+
+    The original fills up lists that are too short, so they are no mistake, and shown once.
+
+    Args:
+        owners: As of `faulty`.
+        found: As of `faulty`.
+    """
     pairs = owners.astype(np.int64) << 32 | (found.astype(np.int64) & 0xFFFFFFFF)
     order = np.argsort(pairs, kind="stable")
     again = np.zeros(len(pairs), bool)
     again[order[1:]] = pairs[order[1:]] == pairs[order[:-1]]
-    result: np.ndarray = bad | again
-    return result
+    return again
 
 
 def faults_in_words(count: int, wrong: int, first: str) -> str:
     """Say how many of a row's contexts cannot be, and which is the first of them."""
     return (
-        f"{wrong:,} of its {count:,} in-context examples cannot be (not in the release, the row "
-        f"itself, or named twice), the first {first!r}"
+        f"{wrong:,} of its {count:,} in-context examples cannot be (not in the release, or the row "
+        f"itself), the first {first!r}"
     )
 
 

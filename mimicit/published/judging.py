@@ -8,7 +8,7 @@ import numpy as np
 
 from mimicit.checks import text_problem
 from mimicit.errors import SourceError
-from mimicit.published.instructions import Instructions, faults_in_words, faulty
+from mimicit.published.instructions import Instructions, faults_in_words, faulty, repeated
 from mimicit.published.mending import MISTAKES
 from mimicit.published.pictures import Found, Pictures, each_once
 from mimicit.published.rows import Window
@@ -46,13 +46,16 @@ class Judged:
         findings: What is wrong, in the order of the rows.
         own: Number of each row among all instructions.
         images: Of each row the numbers of its pictures, -1 for one that is not there.
-        contexts: Of each row the numbers of its in-context examples, without those that cannot be.
+        contexts: Of each row the numbers of its in-context examples, each once, without those that
+            cannot be.
+        repeats: How many examples of each row it has named before.
     """
 
     findings: list[Finding]
     own: np.ndarray
     images: list[list[int]]
     contexts: list[list[int]]
+    repeats: list[int]
 
 
 def judge(
@@ -77,11 +80,11 @@ def judge(
             raise SourceError(f"{window.subset.file.name!r} changed while it was read")
     findings = [*_of_records(window, own, instructions)]
     images, wrong = _images(window, pictures)
-    contexts, faults = _contexts(window, own, instructions, used=used)
+    contexts, repeats, faults = _contexts(window, own, instructions, used=used)
     fits = [not record.problem for record in window.records]
     findings += [finding for finding in (*wrong, *faults) if fits[finding.row]]
     findings.sort(key=lambda finding: finding.row)  # stable: the gravest stay first
-    return Judged(findings, own, images, contexts)
+    return Judged(findings, own, images, contexts, repeats)
 
 
 def _of_records(window: Window, own: np.ndarray, instructions: Instructions) -> Iterator[Finding]:
@@ -168,8 +171,8 @@ def _doubted(finding: Finding) -> Finding:
 
 def _contexts(
     window: Window, own: np.ndarray, instructions: Instructions, *, used: bool
-) -> tuple[list[list[int]], list[Finding]]:
-    """Look up the examples of every row; say which cannot be."""
+) -> tuple[list[list[int]], list[int], list[Finding]]:
+    """Look up the examples of every row; count which stand twice, and say which cannot be."""
     names, codes = each_once([record.rel_ins_ids for record in window.records])
     found = instructions.find(names)[codes]
     lengths = [len(record.rel_ins_ids) for record in window.records]
@@ -177,25 +180,29 @@ def _contexts(
         found, lengths, trained = _trained_instead(found, lengths, own, instructions)
     owners = np.repeat(np.arange(len(own)), lengths)
     bad = faulty(own, owners, found)
-    wrong = bad.tolist()
+    left_out = bad | repeated(owners, found)
+    repeats = np.bincount(owners[left_out & ~bad], minlength=len(own)).tolist()
+    odd = set(owners[left_out].tolist())
     contexts: list[list[int]] = []
     findings: list[Finding] = []
     at = 0
     for row, length in enumerate(lengths):
-        numbers = found[at : at + length].tolist()
-        places = [place for place in range(length) if wrong[at + place]]
-        if places:
-            number = numbers[places[0]]
-            if not (used and trained[row]):
-                first = window.records[row].rel_ins_ids[places[0]]
-            else:
-                first = instructions.name(number) if number >= 0 else "one of those trained with"
-            detail = faults_in_words(length, len(places), first)
-            findings.append(Finding(row, "annotations", "unknown-context", detail, DANGLING))
-            numbers = [each for place, each in enumerate(numbers) if not wrong[at + place]]
-        contexts.append(numbers)
+        numbers = found[at : at + length]
+        if row in odd:
+            places = np.flatnonzero(bad[at : at + length]).tolist()
+            if places:
+                number = int(numbers[places[0]])
+                if not (used and trained[row]):
+                    first = window.records[row].rel_ins_ids[places[0]]
+                else:
+                    there = number >= 0
+                    first = instructions.name(number) if there else "one of those trained with"
+                detail = faults_in_words(length, len(places), first)
+                findings.append(Finding(row, "annotations", "unknown-context", detail, DANGLING))
+            numbers = numbers[~left_out[at : at + length]]
+        contexts.append(numbers.tolist())
         at += length
-    return contexts, findings
+    return contexts, repeats, findings
 
 
 def _trained_instead(
