@@ -60,6 +60,7 @@ def _print(made: "Imported", directory: Path) -> None:
         *([("", f"{made.unused:,} more in the stores were left out")] if made.unused else []),
         ("links", f"{made.links:,} in-context examples"),
         *([("", f"{made.fallen:,} fell away: rejected or held out")] if made.fallen else []),
+        *([("", f"{made.doubled:,} more were named twice")] if made.doubled else []),
         ("mended", f"{sum(made.mended.values()):,}"),
         *(("", f"{count:,} {mistake}") for mistake, count in made.mended.items()),
         ("rejected", f"{sum(made.rejected.values()):,}"),
@@ -71,7 +72,7 @@ def _print(made: "Imported", directory: Path) -> None:
         print(f"  {name:<14}{value}")  # noqa: T201
     if made.mendable:
         print(  # noqa: T201
-            f"\n--repair would keep {made.mendable:,} of those that were rejected; "
+            f"\n--repair would keep up to {made.mendable:,} of those that were rejected; "
             f"`mimicit validate {directory}` says what is wrong with each"
         )
     print(  # noqa: T201

@@ -10,6 +10,10 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+import mimicit
+from mimicit.importers import Imported, import_otter
+from mimicit.validate import find_problems
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -90,3 +94,18 @@ def sample_release(root: Path) -> Path:
     pair = ["CGD_IMG_0000000000069568", "CGD_IMG_000000069569"]
     made.instructions("CGD", {"CGD_INS_000001": row(pair)})
     return root
+
+
+def bring_in(release: Published, **options: Any) -> tuple[Imported, dict[str, dict[str, Any]]]:
+    """Import it; give what is said of it, and the instructions by id."""
+    made = import_otter(release.root, release.root.parent / "out", **options)
+    assert find_problems(made.out) == []
+    return made, {each["id"]: each for each in mimicit.load(made.out).instructions.to_pylist()}
+
+
+def turned_away(made: Imported) -> dict[str, str]:
+    """Give why each record was turned away."""
+    rows = mimicit.load(made.out).rejected.to_pylist()
+    found = {each["record"]: each["reason"] for each in rows}
+    assert len(found) == len(rows) == sum(made.rejected.values())
+    return found

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from published import Published, picture, row, text_of
 
+import mimicit
 from mimicit.errors import Problem, SourceError
 from mimicit.gate.published import MENDS
 from mimicit.importers import Imported, import_otter
@@ -188,6 +189,30 @@ def test_what_was_trained_on_of_no_instructions_is_named(release: Published) -> 
     why = "has no 'LAD_instructions.json' beside it"
     assert imported(release).passed_over == (("LAD_train.json", why),)
     assert find_problems(release.root) == [Problem("LAD_train.json", why)]
+
+
+def test_a_file_s_name_is_spelled_where_it_names_the_kind(release: Published) -> None:
+    for number, name in enumerate(["LADD", "Sub Set\n<image>\x1b[2J", ""]):
+        release.instructions(name, {f"LADD_INS_{number}": row([CAT])})
+    rows = mimicit.load(imported(release).out).instructions.to_pylist()
+    assert [each["kind"] for each in rows] == [
+        "ladd", "sub~20~set~a~~3c~image~3e~~1b~~5b~2j", "instructions",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["json", "parquet"])
+def test_base64_without_its_padding_is_one_picture_less(release: Published, form: str) -> None:
+    whole = next(text for n in range(3) if (text := text_of(picture(1) + b"." * n)).endswith("="))
+    stored = {"X_IMG_1": whole, "X_IMG_2": whole.rstrip("="), "X_IMG_3": whole.rstrip("=")[:-1]}
+    getattr(release, form)("X", **stored)
+    release.instructions("X", {f"X_INS_{name[-1]}": row([name]) for name in stored})
+    made = imported(release)
+    assert (made.instructions, made.images) == (1, 1)
+    assert made.rejected == {("media", "not-base64"): 2, ("media", "picture-turned-away"): 2}
+    found = [(problem.id, problem.text) for problem in find_problems(release.root)]
+    assert [name for name, _ in found] == ["X_IMG_2", "X_IMG_3"]
+    assert all(text.startswith("not-base64: 'iVBOR") for _, text in found)
+    assert found[0][1].endswith(": Incorrect padding")
 
 
 def test_a_text_at_the_beginning_makes_no_file_one_of_pictures(release: Published) -> None:

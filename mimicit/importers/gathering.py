@@ -5,12 +5,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 
-from mimicit.importers.shelf import Shelf, Shelved
-from mimicit.importers.spelling import Once, instruction_id
+from mimicit.columns import column, to_numpy
+from mimicit.importers.shelf import RESPELLED, Shelf, Shelved
+from mimicit.importers.spelling import Spelling
+from mimicit.names import escape_id
 from mimicit.progress import Counted, Track
 from mimicit.published.instructions import Instructions
-from mimicit.published.judging import BARE_LIST, Finding, judge
+from mimicit.published.judging import BARE_LIST, Finding, Judged, judge
 from mimicit.published.pictures import Pictures
 from mimicit.published.release import Release
 from mimicit.published.rows import Record, windows
@@ -29,17 +32,27 @@ class Gathered:
             away.
         read: How many records there were.
         repeated: How many of them repeat, in a file of a held-out split, what stands elsewhere.
-        mended: Instructions of which something was mended, by the mistake.
-        mendable: Instructions that were turned away for nothing but what could have been mended.
-        respelled: Instructions whose ids were of another form.
+        mendable: Instructions that were turned away for nothing but what could have been mended;
+            whether their pictures decode is not known.
+        changes: Of how many published instructions what was changed, as the shelf has it.
+        doubled: Examples of these that a list named before, and that were left out.
     """
 
     places: np.ndarray
     read: int = 0
     repeated: int = 0
-    mended: Counter[str] = field(default_factory=Counter)
     mendable: int = 0
-    respelled: int = 0
+    changes: Counter[str] = field(default_factory=Counter)
+    doubled: int = 0
+
+    def count_changes(self, shelf: Shelf, published: np.ndarray) -> None:
+        """Count what was changed of those that are published."""
+        for start, batch in shelf.batches():
+            rows = published[start : start + batch.num_rows]
+            self.doubled += int(to_numpy(batch.column("repeats"))[rows].sum())
+            changes = batch.column("changes")
+            some = column(np.flatnonzero(rows).tolist(), pa.int64())
+            self.changes.update(changes.take(some).flatten().to_pylist())
 
 
 def gather(  # noqa: PLR0913  # what is read, by which rules, where it goes
@@ -90,7 +103,7 @@ class _Gathering:
         self.made = Gathered(np.full(len(instructions), -1, np.int64))
         self._release, self._instructions, self._pictures = release, instructions, pictures
         self._shelf, self._reject, self._repair = shelf, reject, repair
-        self._once = Once()
+        self._spell = Spelling("INS", instructions.ids)
 
     def rows(self) -> Iterator[Record]:
         """Give each record when it has been dealt with."""
@@ -102,7 +115,7 @@ class _Gathering:
                 for finding in judged.findings:
                     if finding.reason != BARE_LIST:
                         found.setdefault(finding.row, []).append(finding)
-                kind = subset.name.lower() or "instructions"
+                kind = escape_id(subset.name).lower() or "instructions"
                 rows: list[Shelved] = []
                 for row, record in enumerate(window.records):
                     number = int(judged.own[row])
@@ -111,25 +124,32 @@ class _Gathering:
                         self.made.repeated += 1
                     elif self._is_kept(record, found.get(row, ())):
                         self.made.places[number] = len(self._shelf) + len(rows)
-                        name, texts = instruction_id(record.id), (record.instruction, record.answer)
-                        numbers = judged.images[row], judged.contexts[row]
                         split = SPLITS[self._instructions.splits[number]]
-                        rows.append(Shelved(name, *texts, kind, split, *numbers))
+                        mended = sorted({each.mistake for each in found.get(row, ())})
+                        rows.append(self._shelved(record, kind, split, judged, row, mended))
                     yield record
                 self._shelf.write(rows)
 
+    def _shelved(  # noqa: PLR0913  # a record, and what was made out about it
+        self, record: Record, kind: str, split: str, judged: Judged, row: int, mended: Sequence[str]
+    ) -> Shelved:
+        name = self._spell(record.id)
+        return Shelved(
+            name,
+            record.instruction,
+            record.answer,
+            kind,
+            split,
+            judged.images[row],
+            judged.contexts[row],
+            judged.repeats[row],
+            [*mended, RESPELLED] if name != record.id else mended,
+        )
+
     def _is_kept(self, record: Record, findings: Sequence[Finding]) -> bool:
-        """Turn a record away if need be, and count it."""
-        made = self.made
-        name = instruction_id(record.id)
+        """Turn a record away if need be."""
         grave = [finding for finding in findings if not (self._repair and finding.mistake)]
-        if not grave and self._once.is_taken(name):
-            detail = f"another id is spelled {name!r} like it"
-            grave = [Finding(0, "annotations", "duplicate-record", detail)]
         if grave:
             self._reject(grave[0].stage, grave[0].reason, record.id, grave[0].detail)
-            made.mendable += all(finding.mistake for finding in grave)
-            return False
-        made.mended.update({finding.mistake for finding in findings})
-        made.respelled += name != record.id
-        return True
+            self.made.mendable += all(finding.mistake for finding in grave)
+        return not grave

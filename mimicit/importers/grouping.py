@@ -9,7 +9,7 @@ import pyarrow as pa
 from mimicit.columns import column, places_in
 from mimicit.importers.gathering import Reject
 from mimicit.importers.shelf import Shelf, lists
-from mimicit.importers.spelling import image_id
+from mimicit.importers.spelling import Spelling
 from mimicit.published.pictures import Pictures
 from mimicit.schema import SPLITS
 from mimicit.splits import lookalikes
@@ -37,15 +37,20 @@ class Scenes:
     Args:
         pictures: All pictures.
         wanted: Numbers of those that are used.
+
+    Attributes:
+        spell: Spells the ids of pictures.
+        names: Name of each scene.
     """
 
     def __init__(self, pictures: Pictures, wanted: np.ndarray) -> None:
+        self.spell = Spelling("IMG", pictures.ids)
         codes: dict[str, int] = {}
         self._of_picture = np.full(len(pictures), -1, np.int32)
         for start in range(0, len(wanted), 65536):
             numbers = wanted[start : start + 65536]
             names = pictures.ids.take(column(numbers.tolist(), pa.int64())).to_pylist()
-            scenes = (scene_of(image_id(name)) for name in names)
+            scenes = (scene_of(self.spell(name)) for name in names)
             self._of_picture[numbers] = [codes.setdefault(each, len(codes)) for each in scenes]
         self.names = list(codes)
         self._groups = list(range(len(codes)))
@@ -167,7 +172,8 @@ class _Apart:
             alike = np.flatnonzero(like[images] >= 0)
             rows, firsts = np.unique(owners[alike], return_index=True)
             for row, image in zip(rows.tolist(), images[alike][firsts].tolist(), strict=True):
-                name, other = (image_id(pictures.name(n)) for n in (image, int(like[image])))
+                names = map(pictures.name, (image, int(like[image])))
+                name, other = map(self._scenes.spell, names)
                 detail = f"shows {name!r}, which looks like {other!r} of validation or test"
                 self.usable[start + row] = False
                 self._reject("split", "near-held-out", _id(batch, row), detail)

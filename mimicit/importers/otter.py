@@ -16,7 +16,7 @@ from mimicit.directory import replacing
 from mimicit.errors import SourceError, UsageError
 from mimicit.importers.gathering import Gathered, gather
 from mimicit.importers.grouping import Scenes, keep_apart
-from mimicit.importers.shelf import Shelf, lists
+from mimicit.importers.shelf import RESPELLED, Shelf, lists
 from mimicit.importers.storing import store_pictures
 from mimicit.importers.writing import Given, RowWriter
 from mimicit.progress import Track, silent
@@ -47,9 +47,13 @@ class Imported:
             published names them.
         links: In-context examples, over all instructions.
         fallen: Examples that fell away because they were turned away or held out themselves.
-        mended: Instructions of which something was mended, by the mistake.
-        mendable: Instructions that were turned away, and that `repair` would have kept.
-        respelled: Instructions whose ids were of another form, and got the prefix `OTTER`.
+        doubled: Examples of published instructions that were left out, as their list named them
+            before.
+        mended: Published instructions of which something was mended, by the mistake.
+        mendable: Instructions that were turned away, and that `repair` would have kept if their
+            pictures decode, and are not held out.
+        respelled: Published instructions whose ids were of another form, and got the prefix
+            `OTTER`.
         rejected: How many records were turned away, by (stage, reason).
         passed_over: Files that were not read, and why.
     """
@@ -63,6 +67,7 @@ class Imported:
     unused: int
     links: int
     fallen: int
+    doubled: int
     mended: Mapping[str, int]
     mendable: int
     respelled: int
@@ -218,6 +223,7 @@ class _Import:
             raise SourceError(self._nothing(made))
         scenes = Scenes(self._pictures, np.flatnonzero(good))
         usable = keep_apart(self._shelf, usable, self._pictures, scenes, hashes, self.reject)
+        made.count_changes(self._shelf, usable)
         self._used = int(good.sum())
         self._rows.write_all(
             self._shelf, usable, made.places, self._pictures, scenes, self.tally, self._track
@@ -232,7 +238,9 @@ class _Import:
         )
         text = f"not one of {made.read:,} instructions can be used: {why or 'there are none'}"
         text += f"\nthe first: {self._first}" if self._first else ""
-        return text + (f"\n--repair would keep {made.mendable:,} of them" if made.mendable else "")
+        return text + (
+            f"\n--repair would keep up to {made.mendable:,} of them" if made.mendable else ""
+        )
 
     def summary(self, out: Path, release: Release, made: Gathered) -> Imported:
         """Sum up what came of it."""
@@ -247,9 +255,10 @@ class _Import:
             unused=self._unused,
             links=tally.links,
             fallen=self._rows.fallen,
-            mended=dict(sorted(made.mended.items())),
+            doubled=made.doubled,
+            mended={name: n for name, n in sorted(made.changes.items()) if name != RESPELLED},
             mendable=made.mendable,
-            respelled=made.respelled,
+            respelled=made.changes[RESPELLED],
             rejected=dict(sorted(tally.rejected.items())),
             passed_over=release.passed_over,
         )
@@ -274,6 +283,7 @@ def _describe(
         "repeated": imported.repeated,
         "unused_pictures": imported.unused,
         "fallen_contexts": imported.fallen,
+        "doubled_contexts": imported.doubled,
         "mended": dict(imported.mended),
     }
     provenance: dict[str, object] = {"versions": versions, "teacher": config.teacher_name}

@@ -19,8 +19,14 @@ SCHEMA = pa.schema(
         pa.field("split", pa.string()),
         pa.field("images", pa.list_(pa.int64())),
         pa.field("contexts", pa.list_(pa.int64())),
+        pa.field("repeats", pa.int64()),
+        pa.field("changes", pa.list_(pa.string())),
     ]
 )
+
+
+RESPELLED = "respelled"
+"""What was changed of an instruction whose id is of another form."""
 
 
 class Shelved(NamedTuple):
@@ -34,6 +40,8 @@ class Shelved(NamedTuple):
         split: The split that it is of.
         images: Numbers of its pictures.
         contexts: Numbers of its in-context examples.
+        repeats: How many more were left out, since they stood there before.
+        changes: What of it was changed, each once: mistakes that were mended, and `RESPELLED`.
     """
 
     id: str
@@ -43,6 +51,8 @@ class Shelved(NamedTuple):
     split: str
     images: Sequence[int]
     contexts: Sequence[int]
+    repeats: int
+    changes: Sequence[str]
 
 
 class Shelf:

@@ -1,6 +1,10 @@
 """Published ids as our schema takes them: as they are, or spelled so that no two become one."""
 
 import re
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from mimicit.names import escape_id
 from mimicit.schema import IMAGE_ID, INSTRUCTION_ID
@@ -8,34 +12,34 @@ from mimicit.schema import IMAGE_ID, INSTRUCTION_ID
 FOREIGN = "OTTER"
 """What ids begin with that were of another form."""
 
-_IMAGE, _INSTRUCTION = re.compile(IMAGE_ID), re.compile(INSTRUCTION_ID)
+_FORMS = {"IMG": re.compile(IMAGE_ID), "INS": re.compile(INSTRUCTION_ID)}
 
 
-def image_id(name: str) -> str:
-    """Spell the id of a picture."""
-    return name if _IMAGE.fullmatch(name) else _spelled("IMG", name)
+class Spelling:
+    """Spells the ids of all pictures, or of all instructions, of a release.
 
+    Injective: an id of the schema's form stays, and no other one becomes one that is there.
 
-def instruction_id(name: str) -> str:
-    """Spell the id of an instruction."""
-    return name if _INSTRUCTION.fullmatch(name) else _spelled("INS", name)
+    Args:
+        what: `IMG` or `INS`, as the ids of pictures and of instructions have it.
+        ids: All of them.
+    """
 
+    def __init__(self, what: Literal["IMG", "INS"], ids: pa.ChunkedArray) -> None:
+        self._form = _FORMS[what]
+        self._prefix = f"{FOREIGN}_{what}_"
+        self._taken: frozenset[str] = frozenset()
+        alike = pc.starts_with(ids, self._prefix)
+        fits = pc.match_substring_regex(ids, self._form.pattern)
+        if pc.any(alike).as_py() and not pc.all(fits).as_py():
+            self._taken = frozenset(ids.filter(alike).to_pylist())
 
-def _spelled(what: str, name: str) -> str:
-    # An empty name becomes what no other one does: of a "~" alone `escape_id` makes "~7e~".
-    return f"{FOREIGN}_{what}_{escape_id(name) or '~'}"
-
-
-class Once:
-    """Finds out where an id of another form is spelled like one that was there already."""
-
-    def __init__(self) -> None:
-        self._seen: set[str] = set()
-
-    def is_taken(self, name: str) -> bool:
-        """Note a spelled id; tell whether another one was spelled like it."""
-        if not name.startswith(f"{FOREIGN}_"):
-            return False
-        taken = name in self._seen
-        self._seen.add(name)
-        return taken
+    def __call__(self, name: str) -> str:
+        """Spell an id."""
+        if self._form.fullmatch(name):
+            return name
+        # An empty name becomes what no other one does: of a "~" alone `escape_id` makes "~7e~".
+        spelled = f"{self._prefix}{escape_id(name) or '~'}"
+        while spelled in self._taken:  # which no spelling ends in
+            spelled += "~"
+        return spelled

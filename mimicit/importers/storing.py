@@ -11,7 +11,7 @@ from mimicit.decoding import Decoder, Decoders
 from mimicit.errors import SourceError
 from mimicit.images import UnusablePicture
 from mimicit.importers.gathering import Reject
-from mimicit.importers.spelling import Once, image_id
+from mimicit.importers.spelling import Spelling
 from mimicit.names import published_path
 from mimicit.progress import Counted, Track
 from mimicit.published.pictures import Pictures
@@ -51,19 +51,15 @@ def store_pictures(  # noqa: PLR0913  # what is read, and where all that comes o
     """
     good, hashes = np.zeros(len(wanted), bool), np.zeros(len(wanted), np.uint64)
     digests: set[bytes] = set()
-    once = Once()
+    spell = Spelling("IMG", pictures.ids)
     with Decoders() as decoders:
         every = Counted(_examined(pictures, wanted, decoders), int(wanted.sum()))
         for number, store, picture, data, info in track(every, "pictures", "pictures"):
-            name = image_id(picture.id)
-            if not info.problem and once.is_taken(name):
-                detail = f"{picture.id!r} is spelled like the id of another picture"
-                reject("media", "image-id-conflict", picture.id, detail)
-            elif info.problem:
+            if info.problem:
                 reject("media", info.problem, picture.id, f"{store.name}: {info.detail}")
             else:
                 good[number], hashes[number] = True, int(info.phash, 16)
-                table.write(_row(name, store, data, info, licence))
+                table.write(_row(spell(picture.id), store, data, info, licence))
                 tally.licences[licence] += 1
                 digest = bytes.fromhex(info.sha256)
                 tally.equal_pictures += digest in digests

@@ -12,7 +12,6 @@ from mimicit.card import Tally
 from mimicit.columns import column, to_numpy
 from mimicit.importers.grouping import Scenes
 from mimicit.importers.shelf import Shelf, lists
-from mimicit.importers.spelling import image_id
 from mimicit.progress import Counted, Track
 from mimicit.published.pictures import Pictures
 from mimicit.schema import SPLITS, Split
@@ -136,7 +135,7 @@ class RowWriter:
         groups = [known.scenes.names[known.scenes.group_of(scene)] for scene in about.tolist()]
         values = {
             **{name: batch.column(name) for name in TEXTS},
-            "image_ids": _lists(pictures, _texts(map(image_id, names))),
+            "image_ids": _lists(pictures, _texts(map(known.scenes.spell, names))),
             "rel_ins_ids": contexts,
             "scene_id": _texts(known.scenes.names[scene] for scene in about.tolist()),
             "group": _texts(groups),
