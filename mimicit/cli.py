@@ -301,6 +301,7 @@ def validate(
     from typing import get_args
 
     from mimicit.gate.pictures import Decode
+    from mimicit.markdown import visible
     from mimicit.validate import each_problem
 
     if decode not in get_args(Decode):
@@ -308,7 +309,9 @@ def validate(
     found = each_problem(directory, decode=decode)  # type: ignore[arg-type]  # just checked
     count = 0
     for count, problem in enumerate(found, 1):  # noqa: B007  # as they come: there may be millions
-        line = json.dumps(problem._asdict(), ensure_ascii=False) if as_json else str(problem)
+        # What a stranger's file is called must not reach the terminal as it is.
+        plain = visible(str(problem))
+        line = json.dumps(problem._asdict(), ensure_ascii=False) if as_json else plain
         print(line)  # noqa: T201
     if as_json and not count:
         return

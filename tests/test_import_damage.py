@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import run_cli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from published import Published, row
@@ -140,3 +141,11 @@ def test_where_nothing_has_pictures_an_unreadable_file_may_have_been_they(tmp_pa
     (release.root / "notes.json").write_bytes(b"no JSON")
     with pytest.raises(SourceError, match=r"'notes\.json' is no JSON"):
         imported(release)
+
+
+def test_a_file_name_does_not_reach_the_terminal_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "L\x1b[31mA_instructions.json").write_text("[")
+    done = run_cli("validate", tmp_path)
+    assert done.returncode == 4
+    assert "L\\x1b[31mA_instructions.json" in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
