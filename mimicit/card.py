@@ -12,19 +12,20 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
 import pyarrow.parquet as pq
 import yaml
 
-from mimicit import card_text, link_text, lookup
+from mimicit import __version__, card_text, link_text, lookup
 from mimicit.config import BuildConfig
 from mimicit.context_linker.health import Health
 from mimicit.linking import FIRST
 from mimicit.schema import Instruction
 from mimicit.tables import card_features, in_order
-from mimicit.writer import FileEntry
+from mimicit.writer import FileEntry, describe, write_manifest
 
 SPLITS: tuple[str, ...] = get_args(Instruction.model_fields["split"].annotation)
 """Every split, in the order in which a card lists them."""
@@ -127,6 +128,34 @@ def write_card(
     front = yaml.safe_dump(_front_matter(entries, tally, config), sort_keys=False)
     text = f"---\n{front}---\n\n{_body(directory, entries, tally, config)}"
     (directory / "README.md").write_text(text, encoding="utf-8", newline="\n")
+
+
+def describe_dataset(
+    directory: Path,
+    entries: Sequence[FileEntry],
+    tally: Tally,
+    config: BuildConfig,
+    provenance: Mapping[str, object],
+) -> list[FileEntry]:
+    """Write `build.yaml`, card and manifest beside the tables; list all that the last one does.
+
+    Args:
+        directory: The dataset.
+        entries: Its tables' files.
+        tally: What was counted.
+        config: How it was made.
+        provenance: What else the manifest is to say.
+    """
+    (directory / "build.yaml").write_text(config.to_yaml(), encoding="utf-8")
+    write_card(directory, entries, tally, config)
+    listed = [*entries, *(describe(directory / name, name) for name in ("README.md", "build.yaml"))]
+    write_manifest(directory, listed, {**provenance, "tally": tally.record()})
+    return listed
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Give the version of mimicit and of some packages, on which the bytes of a dataset hang."""
+    return {"mimicit": __version__} | {name: metadata.version(name) for name in packages}
 
 
 def read_counts(card: str) -> Rows:

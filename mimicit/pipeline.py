@@ -12,18 +12,16 @@ prompt, a request, a teacher and its reply, which the journal keeps.
 import contextlib
 import functools
 import gc
-import importlib.metadata
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mimicit import __version__
 from mimicit.asking import ask
 from mimicit.assemble import Assembly
 from mimicit.authors import Author, TeacherAuthor, TemplatesAuthor
 from mimicit.budget import Budget, account_of, find_price
-from mimicit.card import Tally, write_card
+from mimicit.card import Tally, describe_dataset, versions
 from mimicit.config import BuildConfig, Endpoint
 from mimicit.directory import replacing
 from mimicit.errors import Incomplete
@@ -40,7 +38,7 @@ from mimicit.sources import Source, judged, load_prompts
 from mimicit.teachers import Teacher
 from mimicit.teachers.limits import Limits
 from mimicit.validate import validate
-from mimicit.writer import FileEntry, count_rows, describe, write_manifest
+from mimicit.writer import FileEntry, count_rows
 
 DEFAULT_ENDPOINT = Endpoint()
 """The endpoint that the environment names."""
@@ -139,10 +137,10 @@ def build(  # noqa: PLR0913  # the public call, by keyword
             asked = passes.run(loaded, endpoint, budget, assembly, partial=partial)
         del media, passes, budget  # what is known of a million pictures is not needed any more
         _refuse_unfinished(assembly.tally, partial=partial)
-        listed = _describe(directory, assembly.finish(views, wider, track), assembly.tally, config)
+        tables = assembly.finish(views, wider, track)
+        listed = describe_dataset(directory, tables, assembly.tally, config, _provenance(config))
         # Its pictures were decoded by the media pass, and its files hashed when they were written.
-        measured = {entry.path: entry.sha256 for entry in listed}
-        validate(directory, decode="none", measured=measured)
+        validate(directory, decode="none", measured={each.path: each.sha256 for each in listed})
     return _summary(Path(out), listed, assembly, asked, start, kept)
 
 
@@ -321,19 +319,8 @@ def _refuse_unfinished(tally: Tally, *, partial: bool) -> None:
         )
 
 
-def _describe(
-    directory: Path, entries: list[FileEntry], tally: Tally, config: BuildConfig
-) -> list[FileEntry]:
-    """Write configuration, card and manifest beside the tables; list all that the last one does."""
-    (directory / "build.yaml").write_text(config.to_yaml(), encoding="utf-8")
-    write_card(directory, entries, tally, config)
-    listed = [*entries, *(describe(directory / name, name) for name in ("README.md", "build.yaml"))]
-    versions = {"mimicit": __version__} | {
-        name: importlib.metadata.version(name) for name in ("inflect", "numpy", "pillow", "pyarrow")
-    }
-    provenance: dict[str, object] = {"versions": versions, "teacher": config.teacher_name}
-    provenance["tally"] = tally.record()
-    if config.date:
-        provenance["date"] = config.date.isoformat()
-    write_manifest(directory, listed, provenance)
-    return listed
+def _provenance(config: BuildConfig) -> dict[str, object]:
+    """Say what made a dataset, and when, where that is to be told."""
+    used = versions("inflect", "numpy", "pillow", "pyarrow")
+    date = {"date": config.date.isoformat()} if config.date else {}
+    return {"versions": used, "teacher": config.teacher_name, **date}

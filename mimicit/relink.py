@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mimicit.card import Tally, write_card
+from mimicit.card import Tally, describe_dataset
 from mimicit.catalogue import LinkRow
 from mimicit.config import BuildConfig, make_config, read_config
 from mimicit.context_linker.health import Health
@@ -24,7 +24,7 @@ from mimicit.progress import Track, silent
 from mimicit.shown import ShownPictures
 from mimicit.spool import link_rows
 from mimicit.validate import validate
-from mimicit.writer import FileEntry, describe, write_manifest
+from mimicit.writer import FileEntry, describe
 
 KEPT = ("images", "rejected")
 """Tables that stay as they are."""
@@ -84,7 +84,8 @@ def relink(  # noqa: PLR0913  # the public call, by keyword
             writer.stop()
         tally = manifest["tally"]
         tally.count_links(linked.health)
-        _describe(target, entries, tally, config, manifest)
+        said = {k: v for k, v in manifest.items() if k not in {"files", "schema_version"}}
+        describe_dataset(target, entries, tally, config, said)
         validate(target, decode="none", measured={entry.path: entry.sha256 for entry in entries})
     return linked.health
 
@@ -201,18 +202,3 @@ def _as_stated(found: FileEntry, stated: Mapping[str, Any]) -> FileEntry:
             "damaged; `mimicit validate` lists all that is wrong"
         )
     return found
-
-
-def _describe(
-    target: Path,
-    entries: Sequence[FileEntry],
-    tally: Tally,
-    config: BuildConfig,
-    manifest: Mapping[str, Any],
-) -> None:
-    """Write configuration, card and manifest as a build does."""
-    (target / "build.yaml").write_text(config.to_yaml(), encoding="utf-8")
-    write_card(target, list(entries), tally, config)
-    listed = [*entries, *(describe(target / name, name) for name in ("README.md", "build.yaml"))]
-    rest = {k: v for k, v in manifest.items() if k not in {"files", "schema_version"}}
-    write_manifest(target, listed, rest | {"tally": tally.record()})

@@ -1,6 +1,5 @@
 """A published MIMIC-IT directory as a dataset: what `mimicit import otter` does."""
 
-import importlib.metadata
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -9,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mimicit import __version__
-from mimicit.card import Tally, write_card
+from mimicit.card import Tally, describe_dataset, versions
 from mimicit.config import BuildConfig, SourceConfig
 from mimicit.directory import replacing
 from mimicit.errors import SourceError, UsageError
@@ -25,7 +23,7 @@ from mimicit.published.pictures import Pictures
 from mimicit.published.release import Release, find_release, refuse_without_pictures
 from mimicit.schema import SPLITS, Rejection
 from mimicit.validate import validate
-from mimicit.writer import FileEntry, TableWriter, describe, write_manifest
+from mimicit.writer import FileEntry, TableWriter
 
 SOURCE = "otter"
 """Name of the source in the rows of what was imported."""
@@ -124,7 +122,8 @@ def import_otter(  # noqa: PLR0913  # the public call, by keyword
         )
         entries = run.finish(made)
         imported = run.summary(Path(out), release, made)
-        listed = _describe(target, entries, run.tally, config, imported)
+        said = _provenance(config, imported)
+        listed = describe_dataset(target, entries, run.tally, config, said)
         validate(target, decode="none", measured={entry.path: entry.sha256 for entry in listed})
     return imported
 
@@ -264,21 +263,9 @@ class _Import:
         )
 
 
-def _describe(
-    directory: Path,
-    entries: list[FileEntry],
-    tally: Tally,
-    config: BuildConfig,
-    imported: Imported,
-) -> list[FileEntry]:
-    """Write configuration, card and manifest beside the tables; list all that the last one does."""
-    (directory / "build.yaml").write_text(config.to_yaml(), encoding="utf-8")
-    write_card(directory, entries, tally, config)
-    listed = [*entries, *(describe(directory / name, name) for name in ("README.md", "build.yaml"))]
-    versions = {"mimicit": __version__} | {
-        name: importlib.metadata.version(name) for name in ("ijson", "numpy", "pillow", "pyarrow")
-    }
-    counts: dict[str, object] = {
+def _provenance(config: BuildConfig, imported: Imported) -> dict[str, object]:
+    """Say what made a dataset, and what became of the release."""
+    counts = {
         "read": imported.read,
         "repeated": imported.repeated,
         "unused_pictures": imported.unused,
@@ -286,7 +273,5 @@ def _describe(
         "doubled_contexts": imported.doubled,
         "mended": dict(imported.mended),
     }
-    provenance: dict[str, object] = {"versions": versions, "teacher": config.teacher_name}
-    provenance |= {"tally": tally.record(), "imported": counts}
-    write_manifest(directory, listed, provenance)
-    return listed
+    used = versions("ijson", "numpy", "pillow", "pyarrow")
+    return {"versions": used, "teacher": config.teacher_name, "imported": counts}
