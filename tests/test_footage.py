@@ -1,6 +1,5 @@
 """Videos in a build: frames by time, each once, told honestly, and published as pictures."""
 
-import contextlib
 import dataclasses
 import hashlib
 import io
@@ -13,6 +12,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -357,6 +357,10 @@ JUDGE = """
 """
 
 
+def files_below(folder: Path) -> int:
+    return sum(len(names) for _, _, names in os.walk(folder))
+
+
 @pytest.mark.slow
 def test_cutting_that_is_killed_leaves_nothing_half_done(videos: Path, tmp_path: Path) -> None:
     for number in range(12):
@@ -369,9 +373,12 @@ def test_cutting_that_is_killed_leaves_nothing_half_done(videos: Path, tmp_path:
     killed = 0
     for _ in range(10):
         command = [sys.executable, str(script), str(videos), str(tmp_path / "media")]
+        enough = files_below(tmp_path / "media") + moments.randint(1, 40)
         with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}) as judging:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                judging.wait(moments.uniform(0.3, 1.5))
+            while (
+                judging.poll() is None and files_below(tmp_path / "media") < enough
+            ):  # however fast the machine is
+                time.sleep(0.002)
             judging.kill()
         killed += judging.returncode == -signal.SIGKILL
     assert killed >= 3
