@@ -100,6 +100,12 @@ def _checked(target: Path, kind: Kind) -> Path:
             target = target.resolve()
         except (OSError, RuntimeError) as error:  # the latter before Python 3.13
             raise UsageError(f"--out {str(target)!r} is a link that leads nowhere") from error
+    try:
+        str(target).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"--out {str(target)!r} is no UTF-8, and libraries cannot open it; name another one"
+        ) from error
     if Path.cwd().is_relative_to(target):
         raise UsageError(f"--out {str(target)!r} holds the working directory; name another one")
     if set("[]*?") & set(target.name):

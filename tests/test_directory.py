@@ -185,6 +185,12 @@ def test_a_reader_never_sees_anything_between(tmp_path: Path) -> None:
     assert reader.returncode == 0
 
 
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no UTF-8"), replacing(tmp_path / "\udcff"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="syncfs(2) is Linux's")
 @pytest.mark.parametrize(("many", "one_by_one"), [(10_000, True), (0, False)])
 def test_files_are_brought_to_the_disk_one_by_one_or_all_at_once(
