@@ -226,9 +226,7 @@ def _print_summary(summary: "Summary", *, as_lines: bool) -> None:
     pictures = f'datasets.load_dataset("{summary.out}", "images")'
     if as_lines:  # `datasets` reads all of a directory's tables one way
         pictures = f'datasets.load_dataset("parquet", data_files="{summary.out}/images/*.parquet")'
-    print(f"\n{summary.out}\n")  # noqa: T201
-    for name, value in lines:
-        print(f"  {name:<14}{value}")  # noqa: T201
+    opt.print_summary(summary.out, lines)
     for line in summary.advice:
         print(f"\n{line}")  # noqa: T201
     print(  # noqa: T201

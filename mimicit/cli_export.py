@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from mimicit import cli_options as opt
+
 
 def export(
     directory: Annotated[Path, typer.Argument(help="The dataset.", show_default=False)],
@@ -47,7 +49,5 @@ def export(
         *(("left out", f"{count:,} {reason}") for reason, count in told.left_out.items()),
         ("bytes", f"{made.size_bytes:,}"),
     ]
-    print(f"\n{made.out}\n")  # noqa: T201
-    for name, value in lines:
-        print(f"  {name:<14}{value}")  # noqa: T201
+    opt.print_summary(made.out, lines)
     print(f"\nHow it is used: {made.out / 'README.md'}")  # noqa: T201

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mimicit import cli_options as opt
+
 if TYPE_CHECKING:
     from mimicit.importers import Imported
 
@@ -67,9 +69,7 @@ def _print(made: "Imported", directory: Path) -> None:
         *((f"  {stage}", f"{n:,} {reason}") for (stage, reason), n in made.rejected.items()),
         *(("not read", f"{name!r}: it {why}") for name, why in made.passed_over),
     ]
-    print(f"\n{made.out}\n")  # noqa: T201
-    for name, value in lines:
-        print(f"  {name:<14}{value}")  # noqa: T201
+    opt.print_summary(made.out, lines)
     if made.mendable:
         print(  # noqa: T201
             f"\n--repair would keep up to {made.mendable:,} of those that were rejected; "

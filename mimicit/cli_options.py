@@ -1,7 +1,7 @@
 """The options that several commands share, and the configuration that they come to."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -312,3 +312,10 @@ def _with_options(
         for source in config.sources
     ]
     return config.model_copy(update={"sources": sources})
+
+
+def print_summary(out: Path, lines: Iterable[tuple[str, str]]) -> None:
+    """Say what was made where: a line for each name and value."""
+    print(f"\n{out}\n")  # noqa: T201
+    for name, value in lines:
+        print(f"  {name:<14}{value}")  # noqa: T201
