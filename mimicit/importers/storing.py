@@ -1,6 +1,5 @@
 """The pictures of a release as rows of the images table: decoded, judged, byte for byte."""
 
-import hashlib
 import itertools
 from collections.abc import Iterator
 
@@ -92,9 +91,7 @@ def _examine(decoder: Decoder, picture: Stored) -> tuple[Stored, bytes, ImageInf
 
 def _row(name: str, store: Store, data: bytes, info: ImageInfo, licence: str) -> ImageRow:
     ending = ENDINGS.get(info.format, info.format.lower())
-    origin = SourceRef(
-        path=published_path(store.name), sha256=hashlib.sha256(data).hexdigest(), notes=[]
-    )
+    origin = SourceRef(path=published_path(store.name), sha256=info.sha256)
     return ImageRow(
         image_id=name,
         image=ImageBytes(bytes=data, path=f"{name}.{ending}"),
