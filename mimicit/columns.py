@@ -111,9 +111,51 @@ def to_numpy(values: pa.Array, null: float = 0) -> np.ndarray:
     return np.where(to_numpy(pc.is_null(values)), kind.type(null), found)
 
 
-def places_in(known: pa.Array, values: pa.Array) -> np.ndarray:
-    """Look values up: the place of each among those that are known, the first one's, or -1."""
-    return to_numpy(pc.index_in(values, value_set=known), null=-1)
+def places_in(known: pa.Array, values: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Look values up: the place of each among those that are known, the first one's, or -1.
+
+    All at once: whatever is known is put in order anew by each call.
+    """
+    found = pc.index_in(values, value_set=known)
+    if isinstance(found, pa.Array):
+        return to_numpy(found, null=-1)
+    none = np.zeros(0, np.int32)
+    return np.concatenate([none, *(to_numpy(chunk, null=-1) for chunk in found.chunks)])
+
+
+def flat(lists: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Give what is in a column of lists of strings, one list behind the other."""
+    return pa.chunked_array([chunk.flatten() for chunk in lists.chunks], pa.string())
+
+
+def lists_of(counts: Sequence[int] | np.ndarray, values: pa.Array) -> pa.Array:
+    """Give a column of lists, as rows are published: how many values each has, and all of these."""
+    kind = pa.list_(pa.field("element", values.type, nullable=False))
+    ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.Array.from_buffers(kind, len(counts), [None, pa.py_buffer(ends)], children=[values])
+
+
+def take_rows(
+    batch: Callable[[int], pa.RecordBatch], starts: Sequence[int] | np.ndarray, places: np.ndarray
+) -> pa.RecordBatch:
+    """Give the rows at some places of a table that lies in batches, in the order asked for.
+
+    Arrow's own way copies all of the table first.
+
+    Args:
+        batch: Gives a batch by its number.
+        starts: Place of the first row of each batch, and at the end the number of all rows.
+        places: Places of the rows; some may be asked for again.
+    """
+    within = np.searchsorted(starts, places, side="right") - 1
+    order = np.argsort(within, kind="stable")
+    taken = []
+    for number in np.unique(within).tolist() or [0]:
+        inside = places[order][within[order] == number] - starts[number]
+        taken.append(batch(number).take(column(inside.tolist(), pa.int64())))
+    back = np.empty(len(order), np.int64)
+    back[order] = np.arange(len(order))
+    return pa.concat_batches(taken).take(column(back.tolist(), pa.int64()))
 
 
 def plain(values: pa.Array) -> pa.Array:

@@ -1,14 +1,14 @@
 """A dataset's instructions with the in-context examples before each: texts and ids, no pictures."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mimicit.columns import column, places_in
+from mimicit.columns import flat, places_in, take_rows
 from mimicit.dataset import Dataset
 
 ROWS = 4096
@@ -79,34 +79,23 @@ def example_sets(dataset: Dataset, split: str | None = None) -> Iterator[Example
         KeyError: an example is not in the dataset, which `mimicit validate` tells of.
     """
     table = dataset.instructions
-    contexts = table.column("rel_ins_ids")
-    flat = pa.chunked_array([chunk.flatten() for chunk in contexts.chunks], pa.string())
-    places = places_in(table.column("id").combine_chunks(), flat.combine_chunks())
+    named = flat(table.column("rel_ins_ids"))
+    places = places_in(table.column("id"), named)
     if (places < 0).any():
-        raise KeyError(flat[int(np.argmax(places < 0))].as_py())
+        raise KeyError(named[int(np.argmax(places < 0))].as_py())
     batches = table.select(_SHOWN).to_batches()
+    starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
     done = 0
     for batch in table.to_batches(ROWS):
         counts = pc.list_value_length(batch.column("rel_ins_ids")).to_pylist()
-        examples = iter(_take(batches, places[done : done + sum(counts)]))
+        mine = places[done : done + sum(counts)]
+        examples = _rows(take_rows(batches.__getitem__, starts, mine))
         done += sum(counts)
         said = zip(*(batch.column(name).to_pylist() for name in _SAID), strict=True)
         for query, count, values in zip(_rows(batch), counts, said, strict=True):
             before = tuple(itertools.islice(examples, count))
             if split in {None, values[0]}:
                 yield ExampleSet(before, query, *values)
-
-
-def _take(batches: Sequence[pa.RecordBatch], places: np.ndarray) -> list[Shown]:
-    """Give the rows at some places of a table, which Arrow itself would put together first."""
-    starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
-    within = np.searchsorted(starts, places, side="right") - 1
-    found: dict[int, Shown] = {}
-    for number in np.unique(within).tolist():
-        wanted = np.unique(places[within == number])
-        rows = batches[number].take(column((wanted - starts[number]).tolist(), pa.int64()))
-        found.update(zip(wanted.tolist(), _rows(rows), strict=True))
-    return [found[place] for place in places.tolist()]
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[Shown]:

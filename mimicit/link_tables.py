@@ -1,12 +1,11 @@
 """Instructions with their examples, and why they have these: written in step."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from mimicit.columns import column
+from mimicit.columns import column, lists_of
 from mimicit.context_linker.choosing import Chosen
 from mimicit.linking import FIRST, Linked
 from mimicit.schema import SPLITS, Split
@@ -57,8 +56,7 @@ class LinkWriter:
     def _contexts(self, chosen: Chosen, queries: np.ndarray) -> pa.Array:
         places = chosen.places[queries]
         ids = self._linked.catalogue.ids.take(column(places[places >= 0].tolist(), pa.int64()))
-        kind = arrow_schema("instructions").field("rel_ins_ids").type
-        return _lists(kind, chosen.counts_of(queries), ids)
+        return lists_of(chosen.counts_of(queries), ids)
 
     def close(self) -> list[FileEntry]:
         """Finish all tables, and list their files."""
@@ -82,12 +80,7 @@ def _links(
     columns = [
         ids.take(some),
         contexts.take(some),
-        _lists(schema.field("scores").type, counts, scores).take(some),
-        _lists(schema.field("strategies").type, counts, column(names, pa.string())).take(some),
+        lists_of(counts, scores).take(some),
+        lists_of(counts, column(names, pa.string())).take(some),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
-
-
-def _lists(kind: pa.DataType, counts: Sequence[int] | np.ndarray, values: pa.Array) -> pa.Array:
-    ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return pa.Array.from_buffers(kind, len(counts), [None, pa.py_buffer(ends)], children=[values])

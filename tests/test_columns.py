@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_image_store import SMALL, Pictures, check
 
-from mimicit.columns import column, to_batch, to_numpy
+from mimicit.columns import column, flat, lists_of, places_in, take_rows, to_batch, to_numpy
 from mimicit.errors import SourceError
 from mimicit.image_store import ImageStore
+from mimicit.tables import arrow_schema
 
 SCALARS = [pa.string(), pa.binary(), pa.int64(), pa.float64()]
 NAMES = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=4, unique=True)
@@ -350,3 +351,34 @@ def test_a_folder_without_pictures_is_an_error(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "x.parquet")
     pq.write_table(other_table({}), tmp_path / "x.parquet", compression="none")
     check(ImageStore.open(tmp_path), {})
+
+
+@given(
+    st.lists(st.lists(st.text(max_size=3), max_size=5), max_size=4), st.lists(st.text(max_size=3))
+)
+def test_values_are_looked_up_in_chunks_as_in_one(
+    chunks: list[list[str]], known: list[str]
+) -> None:
+    values = pa.chunked_array(chunks, pa.string())
+    found = places_in(pa.array(known, pa.string()), values).tolist()
+    every = [value for chunk in chunks for value in chunk]
+    assert found == [known.index(value) if value in known else -1 for value in every]
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.data())
+def test_rows_are_taken_in_the_order_asked_for(sizes: list[int], data: st.DataObject) -> None:
+    starts = [sum(sizes[:number]) for number in range(len(sizes) + 1)]
+    batches = [
+        pa.record_batch({"row": pa.array(range(start, start + size))})
+        for start, size in zip(starts, sizes, strict=False)
+    ]
+    places = data.draw(st.lists(st.integers(0, starts[-1] - 1)))
+    taken = take_rows(batches.__getitem__, starts, np.array(places, np.int64))
+    assert taken.column("row").to_pylist() == places
+
+
+def test_lists_are_made_of_counts_and_laid_flat_again() -> None:
+    made = lists_of([2, 0, 1], pa.array(["a", "b", "c"]))
+    assert made.to_pylist() == [["a", "b"], [], ["c"]]
+    assert made.type == arrow_schema("instructions").field("rel_ins_ids").type
+    assert flat(pa.chunked_array([made, made[1:]])).to_pylist() == ["a", "b", "c", "c"]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
+from mimicit.columns import flat
 from mimicit.dataset import Dataset
 from mimicit.directory import EXPORT, replacing
 from mimicit.errors import SourceError, UsageError
@@ -98,7 +98,7 @@ def export(  # noqa: PLR0913  # the public call, by keyword
         told = form.write(dataset, staging, How(way, max_side, track))
         _compare(dataset, told)
         front = f"---\n{yaml.safe_dump(dict(told.front), sort_keys=False)}---\n\n"
-        text = f"{_head(dataset, to, way, told)}\n{told.readme.strip()}\n"
+        text = f"{_head(dataset, to, form.about, way, told)}\n{told.readme.strip()}\n"
         readme = (front if told.front else "") + text
         (staging / "README.md").write_text(readme, encoding="utf-8", newline="\n")
         options = {"format": to, "context": way, "max_side": max_side}
@@ -125,8 +125,7 @@ def _compare(dataset: Dataset, told: Told) -> None:
         SourceError: something was.
     """
     table = dataset.instructions
-    named = (pc.list_flatten(chunk) for chunk in table.column("image_ids").chunks)
-    pictures = len(pc.unique(pa.chunked_array(named, pa.string())))
+    pictures = len(pc.unique(flat(table.column("image_ids"))))
     if (told.instructions, told.pictures) != (table.num_rows, pictures):
         raise SourceError(
             f"{told.instructions:,} instructions and {told.pictures:,} pictures were written, of "
@@ -134,7 +133,7 @@ def _compare(dataset: Dataset, told: Told) -> None:
         )
 
 
-def _head(dataset: Dataset, to: str, way: str, told: Told) -> str:
+def _head(dataset: Dataset, to: str, about: str, way: str, told: Told) -> str:
     """Say in Markdown what was exported, and under which licences its pictures are."""
     counted = pc.value_counts(dataset.instructions.column("licence")).to_pylist()
     licences = Counter({each["values"]: each["counts"] for each in counted})
@@ -144,7 +143,7 @@ def _head(dataset: Dataset, to: str, way: str, told: Told) -> str:
     names = ", ".join(f"{said(name or 'unknown')} ({n:,})" for name, n in licences.most_common(20))
     lines = [
         f"# {said(dataset.directory.name)}, exported as `{to}`\n",
-        f"{find(to).about}.\n",
+        f"{about}.\n",
         f"- {counts} (`{way}`), {told.pictures:,} pictures",
         f"- {told.changed:,} pictures are encoded anew, the others are the dataset's byte for byte",
         *(f"- left out: {count:,} {reason}" for reason, count in told.left_out.items()),

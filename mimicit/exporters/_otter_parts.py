@@ -3,8 +3,7 @@
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -193,13 +192,3 @@ class Part:
 def number_of(shown: Shown) -> int:
     """Give the number of an instruction's pictures: 1, 2, or 3 for more."""
     return min(len(shown.image_ids), 3)
-
-
-@contextmanager
-def closing(parts: Mapping[Any, Part]) -> Iterator[None]:
-    """Close all parts in the end, whatever happens."""
-    try:
-        yield
-    finally:
-        for part in parts.values():
-            part.close()

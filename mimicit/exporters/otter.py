@@ -12,11 +12,12 @@ from pathlib import Path
 
 import yaml
 
+from mimicit.columns import flat
 from mimicit.dataset import Dataset
 from mimicit.errors import SourceError
 from mimicit.example_sets import example_sets
 from mimicit.exporters._base64_store import Base64Store
-from mimicit.exporters._otter_parts import Part, Spelling, closing, number_of
+from mimicit.exporters._otter_parts import Part, Spelling, number_of
 from mimicit.exporters.form import Format, How, Told
 from mimicit.exporters.pictures import Pictures
 from mimicit.progress import Counted
@@ -56,10 +57,7 @@ def write(dataset: Dataset, out: Path, how: How) -> Told:
 
 
 def _strategies(dataset: Dataset) -> Counter[str]:
-    found = Counter[str]()
-    for chunk in dataset.links.column("strategies").chunks:
-        found.update(chunk.flatten().to_pylist())
-    return found
+    return Counter(flat(dataset.links.column("strategies")).to_pylist())
 
 
 def _write_texts(
@@ -68,12 +66,13 @@ def _write_texts(
     meta = {"version": "0.0.1", "time": _date(dataset), "author": "mimicit"}
     parts: dict[tuple[int, str], Part] = {}
     left_out = Counter[str]()
-    with closing(parts):
+    with ExitStack() as stack:
         rows = Counted(example_sets(dataset), dataset.instructions.num_rows)
         for each in how.track(rows, "write", "instructions"):
             key = number_of(each.query), each.split
             if key not in parts:
                 parts[key] = Part(out, *key, meta)
+                stack.callback(parts[key].close)
             lost = parts[key].add(each, spelled)
             if lost:
                 what = "in-context examples that show another number of pictures than their query"

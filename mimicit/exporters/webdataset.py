@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mimicit.columns import column, to_numpy
+from mimicit.columns import flat, take_rows, to_numpy
 from mimicit.dataset import Dataset
 from mimicit.example_sets import ROWS, ExampleSet, Shown, example_sets
 from mimicit.exporters._tar_shards import TarShard, TarShards
@@ -71,7 +71,7 @@ def write(dataset: Dataset, out: Path, how: How) -> Told:
     pictures = Pictures(dataset.images, how.max_side)
     if how.context == "turns":
         samples = Counted(map(_of_set, example_sets(dataset)), table.num_rows)
-        contexts = len(_flat(table.column("rel_ins_ids")))
+        contexts = len(flat(table.column("rel_ins_ids")))
     else:
         groups = same_pictures(table)
         samples = Counted(_of_groups(table, groups), int(groups.max()) + 1)
@@ -90,7 +90,7 @@ def write(dataset: Dataset, out: Path, how: How) -> Told:
     return Told(
         instructions=written.asked,
         contexts=contexts,
-        pictures=len(pc.unique(_flat(table.column("image_ids")))),
+        pictures=len(pc.unique(flat(table.column("image_ids")))),
         changed=len(pictures.changed),
         readme=_readme(shards, how.context, written.stored),
         front=_front(shards, how.context, written.files),
@@ -139,12 +139,11 @@ def _of_groups(table: pa.Table, groups: np.ndarray) -> Iterator[Sample]:
 def _in_order(table: pa.Table, order: np.ndarray) -> Iterator[Fields]:
     """Give the rows of a table in another order."""
     table = table.select([*ASKED, "image_ids", "rel_ins_ids", "split", *SAID])
-    for start in range(0, len(order), ROWS):
-        places = order[start : start + ROWS]
-        first, last = int(places.min()), int(places.max())
-        # `take` copies all that it takes from: as a rule, rows of one group stand together.
-        near = table.slice(first, last - first + 1)
-        yield from near.take(column((places - first).tolist(), pa.int64())).to_pylist()
+    batches = table.to_batches()
+    starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
+    for first in range(0, len(order), ROWS):
+        places = order[first : first + ROWS]
+        yield from take_rows(batches.__getitem__, starts, places).to_pylist()
 
 
 def _of_set(each: ExampleSet) -> Sample:
@@ -158,10 +157,6 @@ def _of_set(each: ExampleSet) -> Sample:
 def _turn(shown: Shown) -> Fields:
     said = {name: getattr(shown, name) for name in ASKED}
     return {**said, "image_ids": list(shown.image_ids), "files": []}
-
-
-def _flat(lists: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pa.chunked_array([chunk.flatten() for chunk in lists.chunks], pa.string())
 
 
 class SampleWriter:

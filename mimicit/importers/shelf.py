@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from mimicit.columns import column, to_numpy
+from mimicit.columns import column, take_rows, to_numpy
 
 SCHEMA = pa.schema(
     [
@@ -100,15 +100,7 @@ class Shelf:
 
     def take(self, places: np.ndarray) -> pa.RecordBatch:
         """Read the rows at some places, in that order."""
-        batches = np.searchsorted(self._starts, places, side="right") - 1
-        order = np.argsort(batches, kind="stable")
-        taken = []
-        for number in np.unique(batches).tolist():
-            inside = places[order][batches[order] == number] - self._starts[number]
-            taken.append(self._batch(number).take(column(inside.tolist(), pa.int64())))
-        back = np.empty(len(order), np.int64)
-        back[order] = np.arange(len(order))
-        return pa.concat_batches(taken).take(column(back.tolist(), pa.int64()))
+        return take_rows(self._batch, self._starts, places)
 
     def _batch(self, number: int) -> pa.RecordBatch:
         if self._reader is None:

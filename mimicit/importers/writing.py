@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mimicit.card import Tally
-from mimicit.columns import column, to_numpy
+from mimicit.columns import column, lists_of, to_numpy
 from mimicit.importers.grouping import Scenes
 from mimicit.importers.shelf import Shelf, lists
 from mimicit.progress import Counted, Track
@@ -128,14 +128,16 @@ class RowWriter:
         owners = np.repeat(np.arange(count), counts)[places >= 0]
         self.fallen += int((places < 0).sum())
         counts = np.bincount(owners, minlength=count)
-        contexts = _lists(counts, known.ids.take(column(places[places >= 0].tolist(), pa.int64())))
+        contexts = lists_of(
+            counts, known.ids.take(column(places[places >= 0].tolist(), pa.int64()))
+        )
         images, pictures = lists(batch.column("images"))
         names = known.pictures.ids.take(column(images.tolist(), pa.int64())).to_pylist()
         given = self._given
         groups = [known.scenes.names[known.scenes.group_of(scene)] for scene in about.tolist()]
         values = {
             **{name: batch.column(name) for name in TEXTS},
-            "image_ids": _lists(pictures, _texts(map(known.scenes.spell, names))),
+            "image_ids": lists_of(pictures, _texts(map(known.scenes.spell, names))),
             "rel_ins_ids": contexts,
             "scene_id": _texts(known.scenes.names[scene] for scene in about.tolist()),
             "group": _texts(groups),
@@ -169,8 +171,8 @@ class RowWriter:
         values = {
             "query_id": ids.take(some),
             "context_ids": contexts.take(some),
-            "scores": _lists(counts, column([0.0] * total, pa.float64())).take(some),
-            "strategies": _lists(counts, _texts([STRATEGY] * total)).take(some),
+            "scores": lists_of(counts, column([0.0] * total, pa.float64())).take(some),
+            "strategies": lists_of(counts, _texts([STRATEGY] * total)).take(some),
         }
         if len(some):
             self._tables["links", split].write_batch(_batch("links", values))
@@ -204,12 +206,6 @@ def _by_split(splits: pa.Array) -> Iterator[tuple[Split, np.ndarray]]:
 
 def _texts(values: Iterable[str]) -> pa.Array:
     return column(list(values), pa.string())
-
-
-def _lists(counts: np.ndarray, values: pa.Array) -> pa.Array:
-    kind = pa.list_(pa.field("element", values.type, nullable=False))
-    ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return pa.Array.from_buffers(kind, len(counts), [None, pa.py_buffer(ends)], children=[values])
 
 
 def _batch(table: str, values: Mapping[str, pa.Array]) -> pa.RecordBatch:

@@ -69,7 +69,7 @@ class Instructions:
             chunks += self._read(subset.file)
             self.starts.append(len(self._contents))
         self.ids = pa.chunked_array(chunks, pa.string())
-        self.first = self._places(self.ids)
+        self.first = places_in(self.ids, self.ids)
         self._queries = np.full(len(self.ids), -1, np.int32)
         self._firsts, self._contexts = array("q", [0]), array("i")
         self.faults: list[Fault] = []
@@ -105,7 +105,7 @@ class Instructions:
 
     def find(self, names: pa.Array) -> np.ndarray:
         """Look ids up: the number of the first record of each, or -1."""
-        return self._places(names)
+        return places_in(self.ids, names)
 
     def trained_with(self, number: int) -> np.ndarray | None:
         """Give the examples that a record was trained with, as numbers; None where none are named.
@@ -120,11 +120,6 @@ class Instructions:
             4 * self._firsts[query],
         )  # fmt: skip
         return found
-
-    def _places(self, names: pa.Array | pa.ChunkedArray) -> np.ndarray:
-        chunks = names.chunks if isinstance(names, pa.ChunkedArray) else [names]
-        none = np.zeros(0, np.int32)
-        return np.concatenate([none, *(places_in(self.ids, chunk) for chunk in chunks)])
 
     def _tolerated(self, name: str, items: Iterator[Any]) -> Iterator[Any]:
         """Read as far as a file can be read; note why no further, where damage is no error."""

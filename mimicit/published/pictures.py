@@ -64,7 +64,7 @@ class Pictures:
             self.starts.append(self.starts[-1] + sum(map(len, read)))
             chunks += read
         self.ids = pa.chunked_array(chunks, pa.string())
-        self.first = self._places(self.ids)
+        self.first = places_in(self.ids, self.ids)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -83,14 +83,9 @@ class Pictures:
         """Number the pictures whose id another one has that came before."""
         yield from np.flatnonzero(self.first != np.arange(len(self))).tolist()
 
-    def _places(self, names: pa.Array | pa.ChunkedArray) -> np.ndarray:
-        chunks = names.chunks if isinstance(names, pa.ChunkedArray) else [names]
-        none = np.zeros(0, np.int32)
-        return np.concatenate([none, *(places_in(self.ids, chunk) for chunk in chunks)])
-
     def find(self, names: pa.Array) -> Found:
         """Look ids up, each once; one that is not there is mended where that is sure."""
-        numbers = self._places(names).copy()
+        numbers = places_in(self.ids, names).copy()
         mistakes = [""] * len(names)
         several: dict[int, list[str]] = {}
         missing = np.flatnonzero(numbers < 0).tolist()
@@ -102,7 +97,7 @@ class Pictures:
                 owners.append(place)
                 kinds.append(kind)
                 spelled.append(name)
-        places = self._places(column(spelled, pa.string())).tolist()
+        places = places_in(self.ids, column(spelled, pa.string())).tolist()
         there: dict[int, list[int]] = {}
         for at, number in enumerate(places):
             if number >= 0:
